@@ -1,0 +1,7 @@
+"""``python -m wcap``."""
+
+import sys
+
+from wcap.cli import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+"""Being written."""
+
+
+def export() -> None:
+    """Being written."""

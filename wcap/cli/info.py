@@ -1,0 +1,5 @@
+"""Being written."""
+
+
+def info() -> None:
+    """Being written."""

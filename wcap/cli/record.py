@@ -1,0 +1,5 @@
+"""Being written."""
+
+
+def record() -> None:
+    """Being written."""

@@ -1,0 +1,5 @@
+"""Being written."""
+
+
+def show() -> None:
+    """Being written."""

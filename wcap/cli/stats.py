@@ -1,0 +1,5 @@
+"""Being written."""
+
+
+def stats() -> None:
+    """Being written."""

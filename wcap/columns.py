@@ -1,0 +1,190 @@
+"""One column of numbers ⇄ one small map (SPEC.md section 5.2). No files, no frames.
+
+A column is stored as unsigned steps above a base, in as few bytes a step as they all fit in,
+byte plane by byte plane, and compressed with zstd when that makes it smaller. The steps are
+the numbers themselves, or their difference from the number before (``delta``), from the number
+before on the same CPU (``delta-by``), or from another column (``minus``). A column whose steps
+are all equal takes no bytes at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from wcap.errors import CorruptionError, LimitError
+
+Numbers = npt.NDArray[np.int64] | npt.NDArray[np.uint64]
+
+# Level 1 keeps the recorder ahead of a writer that never pauses; higher levels gain a few
+# per cent on these columns (`make bench`).
+COMPRESSION_LEVEL = 1
+# Below this a zstd frame's own overhead eats what it saves.
+WORTH_COMPRESSING = 64
+
+_WIDTHS = (0, 1, 2, 4, 8)
+
+
+def pack(raw: bytes | memoryview) -> dict[str, Any]:
+    """Store bytes, compressed when that pays: ``data``, and ``size`` if it is a zstd frame."""
+    if len(raw) >= WORTH_COMPRESSING:
+        squeezed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(raw)
+        if len(squeezed) < len(raw):
+            return {"data": squeezed, "size": len(raw)}
+    return {"data": bytes(raw)}
+
+
+def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
+    """Return the bytes that `pack` stored.
+
+    Raises:
+        LimitError: they would be longer than ``limit``.
+        CorruptionError: they are not what the map says.
+    """
+    data = stored.get("data", b"")
+    if not isinstance(data, bytes):
+        raise CorruptionError("a column's data is not bytes")
+    if "size" not in stored:
+        if len(data) > limit:
+            raise LimitError(f"a column of {len(data)} bytes exceeds {limit}")
+        return data
+    size = stored["size"]
+    if not isinstance(size, int) or not 0 <= size <= limit:
+        raise LimitError(f"a column's size {size!r} exceeds {limit} bytes")
+    try:
+        declared = zstandard.get_frame_parameters(data).content_size
+        if declared != size:
+            raise CorruptionError(f"a column's zstd frame holds {declared} bytes, {size} expected")
+        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise CorruptionError(f"a column does not decompress: {error}") from error
+    if len(raw) != size:
+        raise CorruptionError(f"a column decompressed to {len(raw)} bytes, {size} expected")
+    return raw
+
+
+def encode(
+    values: npt.NDArray[Any],
+    *,
+    minus: tuple[str, npt.NDArray[Any]] | None = None,
+    by: npt.NDArray[Any] | None = None,
+) -> dict[str, Any]:
+    """Encode a column of integers.
+
+    Args:
+        values: the numbers, at least one.
+        minus: another column that these numbers nearly equal, with its name.
+        by: the CPU of each number: differences are then taken within a CPU.
+
+    Without ``minus`` and ``by`` the numbers or their differences are stored, whichever take
+    fewer bytes.
+    """
+    numbers = values.astype(np.int64, copy=False)
+    if minus is not None:
+        name, other = minus
+        return {"minus": name, **_above(numbers - other.astype(np.int64, copy=False))}
+    if by is not None:
+        return _encode_by(numbers, by)
+    plain_base = int(numbers.min())
+    spread = int(numbers.max()) - plain_base
+    if len(numbers) > 1 and spread > 0:
+        deltas = np.diff(numbers)
+        if _width(int(deltas.max()) - int(deltas.min())) < _width(spread):
+            return {"delta": int(numbers[0]), **_above(deltas)}
+    return _above(numbers)
+
+
+def decode(stored: Mapping[str, Any], length: int, decoded: Mapping[str, Numbers]) -> Numbers:
+    """Decode a column of ``length`` numbers; ``decoded`` gives the columns that it refers to.
+
+    Raises:
+        LimitError, CorruptionError: the map breaks a rule of SPEC.md section 5.2.
+    """
+    try:
+        if "minus" in stored:
+            return _below(stored, length) + decoded[stored["minus"]].astype(np.int64, copy=False)
+        if "delta-by" in stored:
+            return _decode_by(stored, length, decoded["cpu"])
+        if "delta" in stored:
+            numbers = np.empty(length, dtype=np.int64)
+            numbers[0] = stored["delta"]
+            numbers[1:] = _below(stored, length - 1)
+            return np.cumsum(numbers)
+        return _below(stored, length)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptionError(f"a column is malformed: {error}") from error
+
+
+def _encode_by(numbers: npt.NDArray[np.int64], by: npt.NDArray[Any]) -> dict[str, Any]:
+    order, first = _grouped(by)
+    grouped = numbers[order]
+    deltas = np.diff(grouped, prepend=grouped[:1])
+    bases = [[int(by[order[row]]), int(grouped[row])] for row in np.flatnonzero(first).tolist()]
+    within = deltas[~first]
+    return {"delta-by": bases, **(_above(within) if len(within) else {"base": 0, "width": 0})}
+
+
+def _decode_by(stored: Mapping[str, Any], length: int, by: Numbers) -> Numbers:
+    order, first = _grouped(by)
+    bases = dict(stored["delta-by"])
+    starts = np.flatnonzero(first)
+    if len(bases) != len(starts):
+        raise CorruptionError(f"a column has {len(bases)} bases, {len(starts)} expected")
+    steps = np.empty(length, dtype=np.int64)
+    steps[~first] = _below(stored, length - len(starts))
+    steps[starts] = 0
+    run = np.cumsum(steps)
+    lengths = np.diff(starts, append=length)
+    base = np.array([bases[int(by[order[row]])] for row in starts.tolist()], dtype=np.int64)
+    numbers = np.empty(length, dtype=np.int64)
+    numbers[order] = run + np.repeat(base - run[starts], lengths)
+    return numbers
+
+
+def _grouped(by: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Order rows by ``by``, keeping their order within it; mark the first row of each."""
+    if bool((by == by[0]).all()):
+        order = np.arange(len(by))
+    else:
+        order = np.argsort(by, kind="stable")
+    grouped = by[order]
+    first = np.ones(len(by), dtype=np.bool_)
+    first[1:] = grouped[1:] != grouped[:-1]
+    return order, first
+
+
+def _above(numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Store numbers as steps above their minimum, byte plane by byte plane."""
+    base = int(numbers.min())
+    width = _width(int(numbers.max()) - base)
+    if width == 0:
+        return {"base": base, "width": 0}
+    # Modulo 2**64, so that a spread of more than 2**63 is stored as well.
+    steps = numbers.view(np.uint64) - np.uint64(base & 0xFFFF_FFFF_FFFF_FFFF)
+    planes = steps.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T
+    return {"base": base, "width": width, **pack(planes.tobytes())}
+
+
+def _below(stored: Mapping[str, Any], length: int) -> npt.NDArray[np.int64]:
+    """Return the numbers that `_above` stored."""
+    base, width = stored["base"], stored["width"]
+    if width not in _WIDTHS:
+        raise CorruptionError(f"a column's width is {width!r}, one of {_WIDTHS} expected")
+    if width == 0:
+        return np.full(length, base, dtype=np.int64)
+    raw = unpack(stored, length * width)
+    if len(raw) != length * width:
+        raise CorruptionError(f"a column has {len(raw)} bytes, {length * width} expected")
+    planes = np.frombuffer(raw, dtype=np.uint8).reshape(width, length)
+    steps = np.ascontiguousarray(planes.T).view(f"<u{width}").ravel().astype(np.uint64)
+    return (steps + np.uint64(base & 0xFFFF_FFFF_FFFF_FFFF)).view(np.int64)
+
+
+def _width(spread: int) -> int:
+    if spread == 0:
+        return 0
+    return next(width for width in _WIDTHS[1:] if spread < 1 << (8 * width))

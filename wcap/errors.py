@@ -1,0 +1,96 @@
+"""The exceptions that wcap raises, and nothing else.
+
+    WcapError
+    ├── FormatError                  the bytes are not a capture that this version can read
+    │   ├── NotACaptureError         the file does not start with the wcap magic
+    │   ├── UnsupportedVersionError  its major version, or a part it marks as essential, is newer
+    │   ├── CorruptionError          a checksum or a structural rule fails
+    │   ├── TruncatedError           the file ends inside a frame, or before its footer
+    │   └── LimitError               a declared size exceeds a limit of SPEC.md section 9
+    ├── FilterError                  a filter does not parse, or names something unknown
+    ├── UnknownFormatError           no exporter has that name
+    ├── MissingDependencyError       something that wcap does not install itself is absent
+    └── RecordError                  a recording could not be started or finished
+        ├── NotPermittedError        it needs root, or CAP_BPF and CAP_PERFMON
+        ├── UnsupportedKernelError   the running kernel lacks a feature, or forbids it
+        └── ProbeError               the BPF program did not compile, verify or attach
+
+Messages are one line: lowercase, no full stop, what was expected, what was found, the way out.
+``OSError`` is never wrapped: it already says what and where.
+"""
+
+from __future__ import annotations
+
+
+class WcapError(Exception):
+    """Base of every exception that wcap raises on purpose."""
+
+
+class FormatError(WcapError):
+    """The bytes are not a capture that this version can read.
+
+    Attributes:
+        reason: what is wrong, without the place.
+        offset: byte offset in the file at which the faulty part starts, if it is known.
+    """
+
+    def __init__(self, reason: str, offset: int | None = None) -> None:
+        super().__init__(reason if offset is None else f"{reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
+class NotACaptureError(FormatError):
+    """The file does not start with the wcap magic (SPEC.md section 3.2)."""
+
+
+class UnsupportedVersionError(FormatError):
+    """The major version, or a part marked as essential, is newer than this reader."""
+
+
+class CorruptionError(FormatError):
+    """A checksum or a structural rule fails."""
+
+
+class TruncatedError(FormatError):
+    """The file ends inside a frame, or before its footer."""
+
+
+class LimitError(FormatError):
+    """A declared size exceeds a limit of SPEC.md section 9."""
+
+
+class FilterError(WcapError):
+    """A filter does not parse, or names something unknown."""
+
+
+class UnknownFormatError(WcapError):
+    """No exporter has that name; the message lists the ones there are."""
+
+
+class MissingDependencyError(WcapError):
+    """Something that wcap does not install itself is absent; the message says how to get it."""
+
+
+class RecordError(WcapError):
+    """A recording could not be started or finished."""
+
+
+class NotPermittedError(RecordError):
+    """Recording needs root, or CAP_BPF and CAP_PERFMON."""
+
+
+class UnsupportedKernelError(RecordError):
+    """The running kernel lacks a feature that recording needs, or forbids its use."""
+
+
+class ProbeError(RecordError):
+    """The BPF program did not compile, verify or attach.
+
+    Attributes:
+        log: what the compiler or the verifier said, in full.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log

@@ -1,0 +1,127 @@
+"""Where the frames of a file lie: from its index, or by hopping from envelope to envelope.
+
+Hopping reads a few bytes a frame. Where an envelope is not what it should be, the frame before
+it is checked in full: a damaged length would otherwise hide whole frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wcap.errors import CorruptionError, FormatError, TruncatedError
+from wcap.format import (
+    ENVELOPE,
+    FOOTER_SIZE,
+    MAGIC_SIZE,
+    Envelope,
+    FrameType,
+    IndexEntry,
+    decode_footer,
+    decode_index,
+)
+from wcap.sources import FileSource
+
+
+@dataclass(slots=True)
+class Plan:
+    """The frames of a file in order, and what was found wrong while looking for them."""
+
+    entries: list[IndexEntry] = field(default_factory=list)
+    damage: list[FormatError] = field(default_factory=list)
+    indexed: bool = False
+
+
+def no_footer() -> TruncatedError:
+    """Return what is wrong with a capture that has no footer."""
+    return TruncatedError("no footer: the recorder was stopped before it could close the file")
+
+
+def plan(file: FileSource) -> Plan:
+    """Find the frames of a file: from its index, or without a sound one by a survey."""
+    try:
+        entries = _indexed(file)
+    except FormatError as error:
+        surveyed = _survey(file)
+        surveyed.damage.insert(0, error)
+        return surveyed
+    return _survey(file) if entries is None else Plan(entries, indexed=True)
+
+
+def _indexed(file: FileSource) -> list[IndexEntry] | None:
+    """Follow the footer to the index frames; None when the file does not end in a footer."""
+    try:
+        footer = file.frame(max(MAGIC_SIZE, file.size - FOOTER_SIZE))
+    except FormatError:
+        return None
+    if footer.envelope.type != FrameType.FOOTER:
+        return None
+    entries: list[IndexEntry] = []
+    place: int | None = decode_footer(footer.body)
+    before = footer.offset
+    while place is not None:
+        if not MAGIC_SIZE <= place < before:
+            raise CorruptionError(f"an index is said to be at byte {place}", before)
+        frame = file.frame(place)
+        if frame.envelope.type != FrameType.INDEX:
+            raise CorruptionError(f"an index expected, frame type {frame.envelope.type} found", place)
+        index = decode_index(frame.body, place)
+        entries[:0] = index.entries
+        before, place = place, index.previous
+    return entries
+
+
+def _survey(file: FileSource) -> Plan:
+    found = Plan()
+    offset: int | None = MAGIC_SIZE
+    number = 0
+    footer = False
+    while offset is not None and offset < file.size:
+        try:
+            envelope = file.envelope(offset)
+            _check_number(envelope, number, offset)
+        except FormatError as error:
+            offset, number = _recover(file, found, error, offset, number)
+            continue
+        footer = envelope.type == FrameType.FOOTER
+        length = ENVELOPE.size + envelope.length
+        found.entries.append(IndexEntry(envelope.type, offset, length))
+        offset += length
+        number = envelope.number + 1
+    if not footer:
+        found.damage.append(no_footer())
+    return found
+
+
+def _check_number(envelope: Envelope, expected: int, offset: int) -> None:
+    if envelope.number != expected:
+        raise CorruptionError(f"frame {expected} expected, frame {envelope.number} found", offset)
+
+
+def _recover(
+    file: FileSource, found: Plan, error: FormatError, offset: int, number: int
+) -> tuple[int | None, int]:
+    """Find where to go on after an envelope that is not what it should be.
+
+    Returns:
+        The place of the next whole frame that was not read yet, and its number.
+    """
+    if found.entries:
+        last = found.entries[-1]
+        try:
+            file.frame(last.offset)
+        except FormatError as cause:
+            found.entries.pop()
+            found.damage.append(cause)
+            start, number = last.offset + 1, number - 1
+        else:
+            found.damage.append(error)
+            start = offset
+    else:
+        found.damage.append(error)
+        start = offset
+    while (place := file.next_whole(start)) is not None:
+        envelope = file.envelope(place)
+        if envelope.number >= number:
+            return place, envelope.number
+        start = place + ENVELOPE.size + envelope.length  # a frame that stands twice
+    return None, number

@@ -1,0 +1,209 @@
+"""Batches in, frames out: to a file or a pipe, and whole after every call.
+
+Each call hands its frame to the kernel before it returns, so a writer that is killed loses only
+what it was not given yet. When a frame cannot be written in full (a full disk), the file is cut
+back to the last whole frame before the error is raised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from wcap import chunks
+from wcap.events import EventBatch, Gap
+from wcap.format import (
+    End,
+    FrameType,
+    Header,
+    Index,
+    IndexEntry,
+    encode_end,
+    encode_footer,
+    encode_frame,
+    encode_gaps,
+    encode_header,
+    encode_index,
+    encode_preamble,
+)
+
+# A chunk is closed at this many events or payload bytes: large enough to compress and to skip,
+# small enough that a reader's memory stays near 10 MiB.
+CHUNK_EVENTS = 1 << 17
+CHUNK_PAYLOAD = 8 << 20
+# An index frame is written after this many frames, so a writer's memory stays flat.
+INDEX_FRAMES = 4096
+
+
+class CaptureWriter:
+    """Writes one capture.
+
+    Args:
+        stream: an unbuffered binary file, pipe or anything with ``write``.
+        header: what the capture says of itself.
+        salt: of the file's checksums; random unless a reproducible file is wanted.
+    """
+
+    def __init__(self, stream: BinaryIO, header: Header, *, salt: int | None = None) -> None:
+        self._stream = stream
+        self._clock = header.clock
+        self._salt = secrets.randbits(32) if salt is None else salt
+        self._offset = 0
+        self._number = 0
+        self._entries: list[IndexEntry] = []
+        self._last_index: int | None = None
+        self._closed = False
+        self.events = 0
+        self.payload_bytes = 0
+        self._put(encode_preamble(self._salt))
+        self._frame(FrameType.HEADER, encode_header(header))
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._offset
+
+    def write(self, batch: EventBatch) -> None:
+        """Write events, later than all before them, as one or more chunks.
+
+        Raises:
+            OSError: the stream refused; everything written before is whole.
+        """
+        for part in _parts(batch):
+            body, summary = chunks.encode_events(part, self._clock)
+            self._frame(FrameType.EVENTS, body, summary)
+            self.events += len(part)
+            self.payload_bytes += summary["captured"]
+
+    def write_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Write what was lost before the next events."""
+        if gaps:
+            self._frame(FrameType.GAPS, encode_gaps(gaps, self._clock))
+
+    def write_results(self, results: Sequence[tuple[int, int, int, int]]) -> None:
+        """Write (cpu, sequence, returned, duration_ns) of events written as unfinished."""
+        if results:
+            self._frame(FrameType.RESULTS, chunks.encode_results(results))
+
+    def close(self, end: End | None = None) -> None:
+        """Write the end, the index and the footer. The stream stays open."""
+        if self._closed:
+            return
+        self._closed = True
+        if end is not None:
+            self._frame(FrameType.END, encode_end(end))
+        self._write_index()
+        assert self._last_index is not None
+        footer = encode_footer(self._last_index)
+        self._put(encode_frame(FrameType.FOOTER, footer, self._number, self._salt))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.close()
+        finally:
+            self._stream.close()
+
+    def _frame(self, kind: FrameType, body: bytes, summary: dict[str, object] | None = None) -> None:
+        if len(self._entries) >= INDEX_FRAMES:
+            self._write_index()
+        frame = encode_frame(kind, body, self._number, self._salt)
+        start = self._offset
+        self._put(frame)
+        self._number += 1
+        self._entries.append(IndexEntry(kind, start, len(frame), summary))
+
+    def _write_index(self) -> None:
+        body = encode_index(Index(tuple(self._entries), self._last_index))
+        start = self._offset
+        self._put(encode_frame(FrameType.INDEX, body, self._number, self._salt))
+        self._number += 1
+        self._last_index = start
+        self._entries = []
+
+    def _put(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._stream.truncate(self._offset)
+            raise
+        self._offset += len(data)
+
+
+def create(path: str | Path, header: Header, *, force: bool = False) -> CaptureWriter:
+    """Create a capture file, readable by its owner alone.
+
+    Under sudo the file belongs to the user who called it.
+
+    Args:
+        path: where; nothing may be there unless ``force``.
+        header: what the capture says of itself.
+        force: replace an existing file.
+
+    Raises:
+        FileExistsError: ``path`` exists and ``force`` is not given.
+        OSError: it cannot be created.
+    """
+    return CaptureWriter(open_output(path, force=force), header)
+
+
+def open_output(path: str | Path, *, force: bool = False) -> BinaryIO:
+    """Create a file for output: mode 0600, unbuffered, locked, owned by the user behind sudo.
+
+    Raises:
+        FileExistsError: ``path`` exists and ``force`` is not given.
+        OSError: it cannot be created.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_file():
+        return place.open("wb", buffering=0)  # a pipe or a device: nothing there to lose
+    if force:
+        place.unlink(missing_ok=True)
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    stream = os.fdopen(descriptor, "wb", buffering=0)
+    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.name == "posix" and os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
+        os.fchown(descriptor, int(user), int(group))
+    _lock(descriptor)
+    return stream
+
+
+def _lock(descriptor: int) -> None:
+    """Let readers see that the file is still being written; a lock ends with its process."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _parts(batch: EventBatch) -> list[EventBatch]:
+    """Split a batch where a chunk would grow too large."""
+    if len(batch) == 0:
+        return []
+    if len(batch) <= CHUNK_EVENTS and int(batch.captured.sum()) <= CHUNK_PAYLOAD:
+        return [batch]
+    sizes = batch.captured.tolist()
+    parts, start, payload = [], 0, 0
+    for row, size in enumerate(sizes):
+        if row > start and (row - start >= CHUNK_EVENTS or payload + size > CHUNK_PAYLOAD):
+            parts.append(batch.select(slice(start, row)))
+            start, payload = row, 0
+        payload += size
+    parts.append(batch.select(slice(start, len(batch))))
+    return parts
