@@ -1,5 +1,319 @@
-"""Being written."""
+"""``wcap record``: record what chosen processes write."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from wcap.cli.options import ForceOption, numbers
+from wcap.cli.status import ExitStatus
+from wcap.errors import FilterError
+
+if TYPE_CHECKING:
+    from wcap.filters import CommPattern
+    from wcap.recorder import Result, Session, Settings, Target
+    from wcap.recorder.assemble import Cut
+
+# How a transport is called on the command line, and in a capture's header.
+_TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
+# What stands for --print without a style.
+_DEFAULT_STYLE = "line"
 
 
-def record() -> None:
-    """Being written."""
+def record(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND ARG…]",
+            help="Launch a command and record it and its children from their first instruction, "
+            "until it ends.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    comm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--comm",
+            "-c",
+            metavar="COMM",
+            help="Record threads of this name, and all threads of a process of this name; NAME* "
+            "is a prefix. Repeatable.",
+        ),
+    ] = None,
+    pid: Annotated[
+        list[str] | None,
+        typer.Option("--pid", "-p", metavar="PID,…", help="Record these processes."),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Record the children of the chosen processes too, and theirs."
+        ),
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Record every process but wcap itself.")
+    ] = False,
+    syscall: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--syscall", "-e", metavar="SYSCALL,…", help="Record these system calls: write."
+        ),
+    ] = None,
+    snaplen: Annotated[
+        str,
+        typer.Option("--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32K."),
+    ] = "4096",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            "-w",
+            metavar="FILE",
+            help="Write the capture here; - is standard output. Default: wcap-DATE-TIME.wcap.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="Stop after N events.")
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--duration", metavar="TIME", help="Stop after this time, such as 30s."),
+    ] = None,
+    buffer: Annotated[
+        str,
+        typer.Option(
+            "--buffer",
+            "-B",
+            metavar="SIZE",
+            help="Size of the kernel's buffer, rounded up to a power of two.",
+        ),
+    ] = "64M",
+    transport: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|ring|perf",
+            help="Buffer kind; auto takes the ring buffer where the kernel has one (5.8).",
+        ),
+    ] = "auto",
+    print_style: Annotated[
+        str | None,
+        typer.Option(
+            "--print",
+            metavar="[=STYLE]",
+            help="Show events as they are recorded: line, snoop, block, hex or text.",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")
+    ] = False,
+) -> None:
+    r"""Record what chosen processes write, until Ctrl-C, -n, --duration or the command's end.
+
+    Options of different kinds narrow the choice; several values of one kind widen it.
+
+    \b
+    wcap record -c client-tcp -o run.wcap
+    wcap record -p 812,815 -f --duration 30s
+    wcap record -- make -j8
+    """
+    from wcap.recorder import MAX_SNAPLEN, SYSCALLS, Settings, Target
+    from wcap.units import parse_duration, parse_size
+
+    def say(remark: str) -> None:
+        if not quiet:
+            print(f"wcap: {remark}", file=sys.stderr, flush=True)
+
+    _check_syscalls(syscall, SYSCALLS)
+    if transport not in _TRANSPORTS:
+        raise FilterError(f"--transport: {', '.join(_TRANSPORTS)} expected, {transport!r} found")
+    kept = parse_size(snaplen)
+    if not 0 < kept <= MAX_SNAPLEN:
+        raise FilterError(f"--snaplen: 1 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
+    settings = Settings(
+        snaplen=kept,
+        buffer_bytes=parse_size(buffer),
+        transport=_TRANSPORTS[transport],
+        most=count,
+        duration_ns=None if duration is None else parse_duration(duration),
+    )
+    target = Target(
+        comms=tuple(_patterns(comm or [], say)),
+        pids=tuple(sorted(numbers("--pid", pid) or ())),
+        follow=follow,
+        command=tuple(command) if command else None,
+        everything=everything,
+    )
+    name = output or time.strftime("wcap-%Y%m%d-%H%M%S.wcap")
+    _check_output(name, print_style)
+    _run(target, settings, name, force=force, print_style=print_style, say=say)
+
+
+def with_print_style(argv: list[str]) -> list[str]:
+    """Give ``--print`` its style where it has none: typer has no options of optional value."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [
+        f"--print={_DEFAULT_STYLE}" if word == "--print" and place < end else word
+        for place, word in enumerate(argv)
+    ]
+
+
+def _check_syscalls(given: list[str] | None, known: tuple[str, ...]) -> None:
+    for word in (word for value in given or () for word in value.split(",")):
+        if word not in known:
+            raise FilterError(f"--syscall: {' or '.join(known)} expected, {word!r} found")
+
+
+def _patterns(names: list[str], say: Callable[[str], None]) -> Iterator[CommPattern]:
+    from wcap.filters import COMM_BYTES, CommPattern
+
+    for name in names:
+        pattern = CommPattern.parse(name)
+        if len(name.removesuffix("*").encode("utf-8", "surrogateescape")) > COMM_BYTES:
+            say(f"-c {name}: the kernel keeps {COMM_BYTES} bytes of a name: comparing {pattern}")
+        if " " in name:
+            say(f"-c {name}: this is a process's name; a command to launch goes after --")
+        yield pattern
+
+
+def _check_output(name: str, print_style: str | None) -> None:
+    if name != "-":
+        return
+    if sys.stdout.isatty():
+        raise FilterError("-o -: standard output is a terminal: pipe it, or name a file")
+    if print_style is not None:
+        raise FilterError("--print and -o - both want standard output: name a file")
+
+
+def _run(
+    target: Target,
+    settings: Settings,
+    name: str,
+    *,
+    force: bool,
+    print_style: str | None,
+    say: Callable[[str], None],
+) -> None:
+    from wcap.recorder import Session, readers_of_stdout
+
+    to_stdout = name == "-" or print_style is not None
+    watch = None if print_style is None else _Printer(print_style)
+    with _output(name, force=force) as stream:
+        session = Session(
+            target,
+            settings,
+            given=sys.argv[1:],
+            excluded=sorted(readers_of_stdout()) if to_stdout else (),
+            say=say,
+        )
+        if watch is not None:
+            watch.session = session
+        with _signals(session):
+            result = session.run(
+                stream,
+                started=lambda: say(f"recording {_described(target)} to {_shown(name)}"),
+                watch=watch,
+            )
+    say(_summary(result, name))
+    if result.lost or result.lost_results:
+        raise typer.Exit(ExitStatus.LOSS)
+
+
+@contextlib.contextmanager
+def _output(name: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open the capture's file, or standard output; a file that stays empty is removed."""
+    from wcap.writer import open_output
+
+    if name == "-":
+        with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream:
+            yield stream
+        return
+    with open_output(name, force=force) as stream:
+        try:
+            yield stream
+        except OSError as error:
+            if error.filename is None:
+                error.filename = name
+            raise
+        finally:
+            place = Path(name)
+            if place.is_file() and place.stat().st_size == 0:
+                place.unlink()
+
+
+@contextlib.contextmanager
+def _signals(session: Session) -> Iterator[None]:
+    """End the recording in the usual way on Ctrl-C, SIGTERM, and when the terminal goes."""
+    reasons = {
+        signal.SIGINT: "interrupted",
+        signal.SIGTERM: "terminated",
+        signal.SIGHUP: "hung up",
+    }
+    before = {
+        number: signal.signal(
+            number, lambda number, _: session.stop(reasons[signal.Signals(number)])
+        )
+        for number in reasons
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Printer:
+    """Shows what was recorded on standard output, until nobody reads it any more."""
+
+    def __init__(self, style: str) -> None:
+        from wcap.render import make_renderer
+
+        self.session: Session | None = None
+        self._renderer = make_renderer(style, started_ns=time.time_ns())
+
+    def __call__(self, cut: Cut) -> None:
+        text = "".join(map(self._renderer.gap, cut.gaps))
+        if cut.batch is not None:
+            text += self._renderer.batch(cut.batch)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            assert self.session is not None
+            self.session.stop("output closed")
+
+
+def _described(target: Target) -> str:
+    if target.everything:
+        return "everything"
+    chosen = [f"-c {pattern}" for pattern in target.comms]
+    if target.pids:
+        chosen.append("-p " + ",".join(map(str, target.pids)))
+    if target.command:
+        chosen.append(" ".join(target.command))
+    return " ".join(chosen) + (" and children" if target.follows else "")
+
+
+def _shown(name: str) -> str:
+    return "standard output" if name == "-" else name
+
+
+def _summary(result: Result, name: str) -> str:
+    parts = [
+        f"{result.events:,} events",
+        f"{result.payload_bytes:,} bytes captured",
+        f"{result.lost:,} events lost",
+    ]
+    if result.lost_results:
+        parts.append(f"{result.lost_results:,} results lost")
+    parts.append(f"{result.duration_ns / 1e9:.1f} seconds")
+    return f"{', '.join(parts)}: {_shown(name)}"

@@ -1,0 +1,30 @@
+"""The recorder: the only part that needs root, a kernel with BPF, and bcc.
+
+from wcap.recorder import Session, Settings, Target
+
+with open("build.wcap", "xb", buffering=0) as file:
+    result = Session(Target(command=("make", "-j8")), Settings()).run(file)
+"""
+
+from wcap.recorder.session import (
+    MAX_SNAPLEN,
+    PERF_BUFFER,
+    RING_BUFFER,
+    SYSCALLS,
+    Result,
+    Session,
+    Settings,
+)
+from wcap.recorder.target import Target, readers_of_stdout
+
+__all__ = [
+    "MAX_SNAPLEN",
+    "PERF_BUFFER",
+    "RING_BUFFER",
+    "SYSCALLS",
+    "Result",
+    "Session",
+    "Settings",
+    "Target",
+    "readers_of_stdout",
+]

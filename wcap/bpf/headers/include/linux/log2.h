@@ -1,0 +1,1 @@
+/* bcc includes this for its own logarithms' sake; nothing of it is used. */

@@ -1,0 +1,1 @@
+/* bcc brings its own copy of this header; a program needs nothing more of it. */

@@ -1,0 +1,392 @@
+/* Records write(2) calls of chosen tasks: payload at entry, result at exit.
+ *
+ * Programs of a tracepoint run with preemption off, so the state of a CPU belongs to the program
+ * that runs on it. wcap/recorder/probe.py sets by -D:
+ *   CPUS, SNAPLEN, RING_PAGES   sizes
+ *   CLOCK                       the helper that reads the capture's clock
+ *   PERF                        send through a perf buffer instead of a ring buffer
+ *   EXCLUDED                    X(tgid) for every process that is never recorded
+ *   TARGETS                     only processes in `targets` ...
+ *   COMMS                       only names that match: X(word, mask, word, mask) for each pattern
+ *   EITHER                      ... one of the two suffices
+ *   FOLLOW                      children of a recorded process join `targets`
+ *   TASK_*, and *_OFFSET        where BTF says that task_struct has its members
+ */
+#include "record.h"
+
+#define EAGAIN 11
+#define ENOSPC 28
+#define CLONE_THREAD 0x00010000 /* include/uapi/linux/sched.h */
+
+struct cpu_state {
+	u64 sequence;
+	u64 last_tgid; /* whose process record was sent already */
+	union {
+		struct enter enter;
+		struct {
+			u8 before[sizeof(struct enter) - sizeof(struct reread)];
+			struct reread reread;
+		};
+	};
+	u8 payload[SNAPLEN]; /* follows either record */
+};
+
+_Static_assert(sizeof(struct cpu_state) == STATE_SIZE, "struct cpu_state is not what probe.py reads");
+
+struct losses {
+	u64 enters_full, enters_other;
+	u64 exits_full, exits_other;
+	u64 processes, follows;
+};
+
+struct pending {
+	u64 buffer;
+	u64 captured;
+};
+
+BPF_ARRAY(cpus, struct cpu_state, CPUS);
+BPF_ARRAY(losses, struct losses, CPUS);
+BPF_HASH(known, u32, u8, 65536);
+BPF_HASH(rereads, u32, struct pending, 8192);
+BPF_ARRAY(rereads_waiting, u64, 1);
+#ifdef TARGETS
+BPF_HASH(targets, u32, u8, 65536);
+#endif
+
+#ifdef PERF
+BPF_PERF_OUTPUT(events);
+#else
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+#endif
+
+/* Returns 0 or a negative error; bcc allows no map call inside a macro. */
+static __always_inline int send(void *context, void *record, u64 size)
+{
+#ifdef PERF
+	return events.perf_submit(context, record, size);
+#else
+	return events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP);
+#endif
+}
+
+/* Keep clang from reasoning away a bound that the verifier must see. */
+#define VISIBLE(value) asm volatile("" : "+r"(value))
+
+#ifdef COMMS
+static __always_inline bool name_matches(const struct name *name)
+{
+#define X(word0, mask0, word1, mask1)                                                              \
+	if ((((name->words[0] ^ word0) & mask0) | ((name->words[1] ^ word1) & mask1)) == 0)        \
+		return true;
+	COMMS
+#undef X
+	return false;
+}
+#endif
+
+#ifdef TASK_GROUP_LEADER_OFFSET
+static __always_inline u64 group_leader(void)
+{
+	u64 task = bpf_get_current_task(), leader = 0;
+
+	bpf_probe_read_kernel(&leader, sizeof(leader), (void *)(task + TASK_GROUP_LEADER_OFFSET));
+	return leader;
+}
+
+static __always_inline void read_name(struct name *name, u64 task)
+{
+	bpf_probe_read_kernel(name, sizeof(*name), (void *)(task + TASK_COMM_OFFSET));
+}
+#endif
+
+static __always_inline bool comm_wanted(u64 pid_tgid)
+{
+#ifdef COMMS
+	struct name name = {};
+
+	bpf_get_current_comm(&name, sizeof(name));
+	if (name_matches(&name))
+		return true;
+#ifdef TASK_GROUP_LEADER_OFFSET
+	if ((u32)pid_tgid != pid_tgid >> 32) {
+		read_name(&name, group_leader());
+		return name_matches(&name);
+	}
+#endif
+	return false;
+#else
+	return true;
+#endif
+}
+
+static __always_inline bool is_target(u64 pid_tgid)
+{
+#ifdef TARGETS
+	u32 tgid = pid_tgid >> 32;
+
+	return targets.lookup(&tgid) != NULL;
+#else
+	return true;
+#endif
+}
+
+/* Whether the current task is recorded. */
+static __always_inline bool wanted(u64 pid_tgid)
+{
+	u32 tgid = pid_tgid >> 32;
+
+#define X(excluded)                                                                                \
+	if (tgid == excluded)                                                                      \
+		return false;
+	EXCLUDED
+#undef X
+#ifdef EITHER
+	return is_target(pid_tgid) || comm_wanted(pid_tgid);
+#else
+	return is_target(pid_tgid) && comm_wanted(pid_tgid);
+#endif
+}
+
+static __always_inline void fill(struct prefix *prefix, u8 kind, u64 pid_tgid)
+{
+	prefix->kind = kind;
+	prefix->syscall = 0;
+	prefix->flags = 0;
+	prefix->cpu = bpf_get_smp_processor_id();
+	prefix->time_ns = CLOCK();
+	prefix->pid_tgid = pid_tgid;
+}
+
+static __always_inline bool is_full(int error)
+{
+	return error == -EAGAIN || error == -ENOSPC;
+}
+
+/* Where this CPU counts what it loses. */
+static __always_inline struct losses *losses_here(void)
+{
+	int cpu = bpf_get_smp_processor_id();
+
+	return losses.lookup(&cpu);
+}
+
+static __always_inline void add_task_facts(struct process *process)
+{
+#ifdef TASK_GROUP_LEADER_OFFSET
+	u64 leader = group_leader(), parent = 0;
+
+	process->prefix.flags |= FLAG_KNOWN_TASK;
+	read_name(&process->leader, leader);
+	bpf_probe_read_kernel(&parent, sizeof(parent), (void *)(leader + TASK_REAL_PARENT_OFFSET));
+	bpf_probe_read_kernel(&process->ppid, sizeof(process->ppid),
+			      (void *)(parent + TASK_TGID_OFFSET));
+	bpf_probe_read_kernel(&process->start_ns, sizeof(process->start_ns),
+			      (void *)(leader + TASK_START_OFFSET));
+#endif
+}
+
+/* Describe the current process to user space. */
+static __always_inline int send_process(void *context, u64 pid_tgid)
+{
+	struct process process = {};
+
+	fill(&process.prefix, KIND_PROCESS, pid_tgid);
+	process.uid = bpf_get_current_uid_gid();
+	bpf_get_current_comm(&process.comm, sizeof(process.comm));
+	add_task_facts(&process);
+	int error = send(context, &process, sizeof(process));
+	if (error) {
+		struct losses *lost = losses_here();
+
+		if (lost)
+			lost->processes++;
+	}
+	return error;
+}
+
+static __always_inline void count_lost_exit(int error)
+{
+	struct losses *lost = error ? losses_here() : NULL;
+
+	if (lost && is_full(error))
+		lost->exits_full++;
+	else if (lost)
+		lost->exits_other++;
+}
+
+int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	if (!wanted(pid_tgid))
+		return 0;
+
+	u32 tgid = pid_tgid >> 32, tid = pid_tgid;
+	int cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = cpus.lookup(&cpu);
+	if (!state)
+		return 0;
+
+	if (state->last_tgid != tgid) {
+		if (!known.lookup(&tgid)) {
+			u8 yes = 1;
+
+			if (!send_process(args, pid_tgid))
+				known.update(&tgid, &yes);
+		}
+		state->last_tgid = tgid;
+	}
+
+	struct enter *enter = &state->enter;
+	u64 count = args->count;
+	u64 size = count;
+
+	fill(&enter->prefix, KIND_ENTER, pid_tgid);
+	enter->sequence = ++state->sequence;
+	enter->count = count;
+	enter->fd = args->fd;
+	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
+
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		size = SNAPLEN;
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		return 0;
+	if (bpf_probe_read_user(state->payload, size, (void *)args->buf)) {
+		struct pending pending = {.buffer = (u64)args->buf, .captured = size};
+		int first = 0;
+		u64 *waiting = rereads_waiting.lookup(&first);
+
+		enter->prefix.flags |= FLAG_UNREADABLE;
+		if (!rereads.update(&tid, &pending) && waiting)
+			__sync_fetch_and_add(waiting, 1);
+		size = 0;
+	}
+	enter->captured = size;
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		return 0;
+	int error = send(args, enter, sizeof(*enter) + size);
+	struct losses *lost = error ? losses_here() : NULL;
+	if (lost && is_full(error))
+		lost->enters_full++;
+	else if (lost)
+		lost->enters_other++;
+	return 0;
+}
+
+/* Send what could not be read when the write began. The kernel has read the buffer since, so its
+ * pages are there now; if it stopped short, so may we. */
+static __always_inline int send_reread(void *context, const struct exit *exit, u64 size, u64 buffer)
+{
+	int cpu = exit->prefix.cpu;
+	struct cpu_state *state = cpus.lookup(&cpu);
+	if (!state)
+		return 0;
+
+	struct reread *reread = &state->reread;
+
+	reread->exit = *exit;
+	reread->exit.prefix.kind = KIND_REREAD;
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		size = SNAPLEN;
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		return 0;
+	if (bpf_probe_read_user(state->payload, size, (void *)buffer)) {
+		reread->exit.prefix.flags |= FLAG_UNREADABLE;
+		if (exit->returned > 0 && exit->returned < size)
+			size = exit->returned;
+		else
+			size = 0;
+		VISIBLE(size);
+		if (size > SNAPLEN)
+			return 0;
+		if (bpf_probe_read_user(state->payload, size, (void *)buffer))
+			size = 0;
+	}
+	reread->captured = size;
+	VISIBLE(size);
+	if (size > SNAPLEN)
+		return 0;
+	return send(context, reread, sizeof(*reread) + size);
+}
+
+int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	if (!wanted(pid_tgid))
+		return 0;
+
+	struct exit exit;
+	int error = 0, first = 0;
+	u32 tid = pid_tgid;
+	u64 *waiting = rereads_waiting.lookup(&first);
+	struct pending *pending = waiting && *waiting > 0 ? rereads.lookup(&tid) : NULL;
+
+	fill(&exit.prefix, KIND_EXIT, pid_tgid);
+	exit.returned = args->ret;
+	if (pending) {
+		u64 size = pending->captured, buffer = pending->buffer;
+
+		rereads.delete(&tid);
+		__sync_fetch_and_add(waiting, -1);
+		error = send_reread(args, &exit, size, buffer);
+	} else {
+		error = send(args, &exit, sizeof(exit));
+	}
+	count_lost_exit(error);
+	return 0;
+}
+
+#ifdef FOLLOW
+int on_new_task(struct tracepoint__task__task_newtask *args)
+{
+	u32 child = args->pid;
+	u8 yes = 1;
+
+	if (args->clone_flags & CLONE_THREAD)
+		return 0;
+#ifdef EITHER
+	if (!wanted(bpf_get_current_pid_tgid()))
+#else
+	if (!is_target(bpf_get_current_pid_tgid()))
+#endif
+		return 0;
+	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
+	if (lost)
+		lost->follows++;
+	return 0;
+}
+#endif
+
+int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 tgid = pid_tgid >> 32;
+
+	if (known.lookup(&tgid))
+		send_process(args, pid_tgid);
+	return 0;
+}
+
+/* A process's number may be used again from here on. */
+int on_process_free(struct tracepoint__sched__sched_process_free *args)
+{
+	u32 pid = args->pid;
+
+#ifdef TARGETS
+	targets.delete(&pid);
+#endif
+	if (known.delete(&pid))
+		return 0;
+	for (int cpu = 0; cpu < CPUS; cpu++) {
+		int key = cpu;
+		struct cpu_state *state = cpus.lookup(&key);
+
+		if (state && state->last_tgid == pid)
+			state->last_tgid = 0;
+	}
+	return 0;
+}

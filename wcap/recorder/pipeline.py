@@ -1,0 +1,190 @@
+"""From the kernel's buffer to the file, in two threads.
+
+The drain does nothing but copy spans out of the buffer, so that the kernel has room. The encoder
+turns them into batches and hands these on. Between them is a queue of bounded size: when it is
+full, the drain waits, and the kernel counts what it then cannot keep.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.records import Span
+
+# A batch is cut at this many writes, this many bytes, or this age.
+BATCH_EVENTS = 1 << 17
+BATCH_BYTES = 8 << 20
+BATCH_AGE_NS = 1_000_000_000
+# How long the drain sleeps at most after it found nothing, and after it found something; less
+# when the buffer is so small that a writer fills it sooner.
+_IDLE_SECONDS = 0.02
+_BUSY_SECONDS = 0.005
+_LEAST_SECONDS = 0.001
+_FILLED_PER_SECOND = 400e6
+# A record reaches the buffer at most this long after its time was read.
+_SETTLED_NS = 5_000_000
+# Spans of a few MiB that may wait for the encoder.
+_QUEUE_SPANS = 8
+# How long a full queue is waited for before looking whether the encoder still lives.
+_PATIENCE_SECONDS = 0.1
+
+
+class Transport(Protocol):
+    """Where records come from."""
+
+    def drain(self, *, last: bool = False) -> Span | None:
+        """Take out some records; None when there are none."""
+
+    def close(self) -> None:
+        """Give the buffer back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drained:
+    """One look into the buffer, at ``moment_ns``; without a span it was empty then."""
+
+    span: Span | None
+    moment_ns: int
+    last: bool = False
+
+
+class Pipeline:
+    """Drains a transport and hands batches on, until told to stop.
+
+    Args:
+        transport: the kernel's buffer.
+        assembler: makes batches of its records.
+        clock: reads the capture's clock, in nanoseconds.
+        deliver: takes what is ready; it is called from one thread.
+        ended: called when there is no point in going on: enough events, or an error.
+        buffer_bytes: size of the kernel's buffer.
+        most: deliver no more events than this.
+        batch_age_ns: how old a batch may get before it is delivered.
+
+    Attributes:
+        enough: whether ``most`` events have been delivered.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        assembler: Assembler,
+        clock: Callable[[], int],
+        deliver: Callable[[Cut], None],
+        ended: Callable[[], None],
+        *,
+        buffer_bytes: int,
+        most: int | None = None,
+        batch_age_ns: int = BATCH_AGE_NS,
+    ) -> None:
+        self.enough = False
+        self._transport = transport
+        self._assembler = assembler
+        self._clock = clock
+        self._deliver = deliver
+        self._ended = ended
+        self._most = most
+        self._batch_age_ns = batch_age_ns
+        self._idle_ns = 0
+        fills = max(_LEAST_SECONDS, buffer_bytes / _FILLED_PER_SECOND)
+        self._idle_seconds = min(_IDLE_SECONDS, fills)
+        self._busy_seconds = min(_BUSY_SECONDS, fills)
+        self._queue: queue.Queue[_Drained] = queue.Queue(_QUEUE_SPANS)
+        self._stopping = threading.Event()
+        self._error: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"wcap-{name}", daemon=True)
+            for name, work in (("drain", self._drain), ("encode", self._encode))
+        ]
+
+    def start(self) -> None:
+        """Start both threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take out all that is in the buffer, deliver it, and end both threads.
+
+        Raises:
+            BaseException: what ended a thread early.
+        """
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # stop() raises it
+            self._error = self._error or error
+            self._ended()
+
+    def _drain(self) -> None:
+        while self._error is None:
+            stopping = self._stopping.is_set()
+            moment = self._clock()
+            span = self._transport.drain(last=stopping)
+            done = stopping and span is None
+            self._put(_Drained(span, moment, last=done))
+            if done:
+                return
+            if not stopping:
+                time.sleep(self._idle_seconds if span is None else self._busy_seconds)
+
+    def _put(self, drained: _Drained) -> None:
+        while self._error is None:
+            try:
+                self._queue.put(drained, timeout=_PATIENCE_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+    def _encode(self) -> None:
+        oldest_ns: int | None = None
+        while True:
+            try:
+                drained = self._queue.get(timeout=_PATIENCE_SECONDS)
+            except queue.Empty:
+                if self._error is not None:
+                    return
+                continue
+            if drained.span is None:
+                self._idle_ns = drained.moment_ns
+            elif not self.enough:
+                self._assembler.feed(drained.span)
+                oldest_ns = oldest_ns or self._clock()
+            if drained.last or self._due(oldest_ns):
+                self._cut(last=drained.last)
+                oldest_ns = self._clock() if self._assembler.waiting else None
+            if drained.last:
+                return
+
+    def _due(self, oldest_ns: int | None) -> bool:
+        if oldest_ns is None:
+            return False
+        wanted = BATCH_EVENTS if self._most is None else min(BATCH_EVENTS, self._most)
+        return (
+            self._assembler.waiting >= wanted
+            or self._assembler.waiting_bytes >= BATCH_BYTES
+            or self._clock() - oldest_ns >= self._batch_age_ns
+        )
+
+    def _cut(self, *, last: bool) -> None:
+        if self.enough:
+            return
+        settled = max(self._idle_ns, self._assembler.latest_ns) - _SETTLED_NS
+        cut = self._assembler.cut(self._clock(), settled, last=last, most=self._most)
+        self._deliver(cut)
+        if self._most is not None and cut.batch is not None:
+            self._most -= len(cut.batch)
+            if self._most == 0:
+                self.enough = True
+                self._ended()

@@ -1,0 +1,293 @@
+"""Loads the BPF program, attaches it and reads its maps: the only module that imports bcc."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from wcap.errors import MissingDependencyError, ProbeError
+from wcap.filters import CommPattern
+from wcap.recorder import btf, kernel, records
+
+_SOURCE = Path(__file__).parent.parent / "bpf"
+# Where distributions put bcc's module, which a virtual environment does not see.
+_DISTRIBUTION = (
+    "/usr/lib/python3/dist-packages",
+    "/usr/lib/python3*/site-packages",
+    "/usr/lib64/python3*/site-packages",
+)
+_COMM_SIZE = 16
+_TASK_MEMBERS = {
+    "group_leader": "TASK_GROUP_LEADER_OFFSET",
+    "comm": "TASK_COMM_OFFSET",
+    "real_parent": "TASK_REAL_PARENT_OFFSET",
+    "tgid": "TASK_TGID_OFFSET",
+    "start_boottime": "TASK_START_OFFSET",
+}
+# Why an event or a result was lost (SPEC.md section 14).
+BUFFER_FULL, OTHER = "buffer-full", "other"
+_FORK, _EXEC = "task:task_newtask", "sched:sched_process_exec"
+_FREE = "sched:sched_process_free"
+_ENTER, _EXIT = "syscalls:sys_enter_write", "syscalls:sys_exit_write"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """What the kernel side is to do.
+
+    Attributes:
+        snaplen: bytes of payload kept of a write.
+        ring_pages: size of the ring buffer in units of 4 KiB; None for a perf buffer.
+        clock: ``boottime`` or ``monotonic``.
+        excluded: processes never recorded.
+        comms: names recorded; none means any.
+        targets: whether only processes given to `Probe.add_target` are recorded.
+        either: a wanted name or being a target suffices; otherwise both are needed.
+        follow: children of recorded processes become targets.
+    """
+
+    snaplen: int
+    ring_pages: int | None
+    clock: str
+    excluded: Sequence[int]
+    comms: Sequence[CommPattern] = ()
+    targets: bool = False
+    either: bool = False
+    follow: bool = False
+
+
+class _Losses(ctypes.Structure):
+    """``struct losses`` of write.c."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "enters_full",
+            "enters_other",
+            "exits_full",
+            "exits_other",
+            "processes",
+            "follows",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What the kernel side counted as lost so far, on one CPU or on all."""
+
+    events: dict[str, int]
+    results: dict[str, int]
+    processes: int
+    follows: int
+
+
+class Probe:
+    """The BPF program in the kernel.
+
+    Raises:
+        MissingDependencyError: bcc is not installed.
+        ProbeError: the program does not compile or load.
+    """
+
+    def __init__(self, options: ProbeOptions) -> None:
+        bcc = import_bcc()
+        self.bcc_version = str(getattr(bcc, "__version__", "unknown"))
+        self._options = options
+        self._cpus = kernel.possible_cpus()
+        offsets = btf.member_offsets("task_struct", _TASK_MEMBERS)
+        self.knows_tasks = len(offsets) == len(_TASK_MEMBERS)
+        flags = _flags(options, self._cpus)
+        if self.knows_tasks:
+            flags += [f"-D{_TASK_MEMBERS[name]}={offset}" for name, offset in offsets.items()]
+        os.environ["BCC_KERNEL_SOURCE"] = str(_SOURCE / "headers")
+        with _compiler_messages() as messages:
+            try:
+                self._bpf = bcc.BPF(src_file=str(_SOURCE / "write.c"), cflags=flags)
+            except Exception as error:  # bcc raises bare Exception
+                raise _explained(error, messages()) from error
+
+    @property
+    def events_fd(self) -> int:
+        """File descriptor of the map that records arrive in."""
+        return int(self._bpf["events"].map_fd)
+
+    def set_perf_buffer(self, cpu: int, descriptor: int) -> None:
+        """Send what happens on a CPU to this perf event."""
+        events = self._bpf.get_table("events", ctypes.c_int, ctypes.c_int)
+        events[ctypes.c_int(cpu)] = ctypes.c_int(descriptor)
+
+    def add_target(self, pid: int) -> None:
+        """Record this process from now on."""
+        targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
+        targets[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+
+    def targets(self) -> set[int]:
+        """Return the processes that are recorded by number."""
+        targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
+        return {key.value for key in targets}
+
+    def attach_processes(self) -> None:
+        """Attach to what happens to processes, so that children are followed."""
+        if self._options.follow:
+            self._attach(_FORK, "on_new_task")
+        self._attach(_EXEC, "on_process_exec")
+        self._attach(_FREE, "on_process_free")
+
+    def attach_writes(self) -> None:
+        """Start recording; exits come first, so that no entry is left without its exit."""
+        self._attach(_EXIT, "on_write_exit")
+        self._attach(_ENTER, "on_write_enter")
+
+    def detach_entries(self) -> None:
+        """Take in no new writes; what is under way may still end."""
+        self._bpf.detach_tracepoint(_ENTER)
+
+    def close(self) -> None:
+        """Detach everything and free the maps."""
+        self._bpf.cleanup()
+
+    def losses(self) -> list[Losses]:
+        """Return what each CPU lost so far."""
+        table = self._bpf.get_table("losses", ctypes.c_int, _Losses)
+        return [_named(table[ctypes.c_int(cpu)]) for cpu in range(self._cpus)]
+
+    def sequences(self) -> dict[int, int]:
+        """Return how many events each CPU has seen, lost ones included, if any."""
+        state = ctypes.c_uint8 * records.state_size(self._options.snaplen)
+        raw = self._bpf.get_table("cpus", ctypes.c_int, state)
+        seen = {
+            cpu: int.from_bytes(bytes(raw[ctypes.c_int(cpu)])[:8], sys.byteorder)
+            for cpu in range(self._cpus)
+        }
+        return {cpu: last for cpu, last in seen.items() if last}
+
+    def _attach(self, tracepoint: str, function: str) -> None:
+        with _compiler_messages() as messages:
+            try:
+                self._bpf.attach_tracepoint(tp=tracepoint, fn_name=function)
+            except Exception as error:  # bcc raises bare Exception
+                raise _explained(error, messages()) from error
+
+
+def import_bcc() -> ModuleType:
+    """Find bcc: here, or where the distribution has it.
+
+    Raises:
+        MissingDependencyError: it is not installed, or only PyPI's package of that name is.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        impostor = False
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module("bcc")
+            if hasattr(module, "BPF"):
+                return module
+            impostor = True
+        for pattern in _DISTRIBUTION:
+            for found in sorted(Path("/").glob(f"{pattern[1:]}/bcc/__init__.py")):
+                return _import_from(found)
+    hint = "apt install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
+    if impostor:
+        raise MissingDependencyError(
+            f"the bcc here is PyPI's, an unrelated package: pip uninstall bcc, then {hint}"
+        )
+    raise MissingDependencyError(
+        f"recording needs bcc, which is not installed: {hint}; reading captures does not need it"
+    )
+
+
+def _import_from(file: Path) -> ModuleType:
+    for name in [name for name in sys.modules if name == "bcc" or name.startswith("bcc.")]:
+        del sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        "bcc", file, submodule_search_locations=[str(file.parent)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bcc"] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        del sys.modules["bcc"]
+        raise MissingDependencyError(f"bcc in {file.parent} cannot be loaded: {error}") from error
+    return module
+
+
+def _flags(options: ProbeOptions, cpus: int) -> list[str]:
+    """Return the -D flags that write.c lists at its top."""
+    clock = "bpf_ktime_get_boot_ns" if options.clock == "boottime" else "bpf_ktime_get_ns"
+    flags = [
+        f"-I{_SOURCE}",
+        f"-DCPUS={cpus}",
+        f"-DSNAPLEN={options.snaplen}",
+        f"-DCLOCK={clock}",
+        "-DEXCLUDED=" + " ".join(f"X({pid})" for pid in options.excluded),
+        *(f"-D{name}={size}" for name, size in records.sizes(options.snaplen).items()),
+    ]
+    flags.append("-DPERF" if options.ring_pages is None else f"-DRING_PAGES={options.ring_pages}")
+    if options.comms:
+        flags.append("-DCOMMS=" + " ".join(map(_pattern, options.comms)))
+    switches = ("targets", "either", "follow")
+    return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]
+
+
+def _pattern(pattern: CommPattern) -> str:
+    """Return a pattern as two words and the masks of the bits in them that count."""
+    compared = len(pattern.text) if pattern.prefix else _COMM_SIZE
+    text = pattern.text.ljust(_COMM_SIZE, b"\0")
+    mask = (b"\xff" * compared).ljust(_COMM_SIZE, b"\0")
+    words = [
+        int.from_bytes(part, sys.byteorder) for part in (text[:8], mask[:8], text[8:], mask[8:])
+    ]
+    return "X({:#x}ULL, {:#x}ULL, {:#x}ULL, {:#x}ULL)".format(*words)
+
+
+def _named(losses: _Losses) -> Losses:
+    def by_cause(full: int, other: int) -> dict[str, int]:
+        return {cause: n for cause, n in ((BUFFER_FULL, full), (OTHER, other)) if n}
+
+    return Losses(
+        events=by_cause(losses.enters_full, losses.enters_other),
+        results=by_cause(losses.exits_full, losses.exits_other),
+        processes=losses.processes,
+        follows=losses.follows,
+    )
+
+
+@contextlib.contextmanager
+def _compiler_messages() -> Iterator[Callable[[], str]]:
+    """Keep what clang and the verifier print to stderr; yield a function that returns it."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+
+        def messages() -> str:
+            kept.seek(0)
+            return kept.read().decode("utf-8", "replace")
+
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield messages
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _explained(error: Exception, log: str) -> ProbeError:
+    """Sum up what clang or the verifier said in one line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line or "permitted" in line] or lines[-1:]
+    said = f": {telling[0]}" if telling else ""
+    return ProbeError(f"the BPF program was refused: {error}{said}", log)

@@ -1,0 +1,135 @@
+"""Who wrote: what the kernel side saw of each process, completed from /proc while it lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wcap.events import Process
+from wcap.format import text
+from wcap.recorder.records import Seen
+
+# As many processes as the kernel side remembers (bpf/write.c); the oldest are forgotten first.
+_REMEMBERED = 65536
+# What is kept of a command line, in bytes.
+_CMDLINE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A process from a certain record on, until it calls exec again."""
+
+    order: int
+    process: Process
+
+
+class ProcessTable:
+    """The processes that have written."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, list[_Version]] = {}
+
+    def see(self, seen: Seen) -> None:
+        """Take in a process that the kernel side saw."""
+        process = Process(
+            pid=seen.pid,
+            comm=text(seen.comm),
+            leader=None if seen.leader is None else text(seen.leader),
+            ppid=seen.ppid,
+            uid=seen.uid,
+            start_ns=seen.start_ns,
+            exe=_exe(seen.pid),
+            cmdline=_cmdline(seen.pid),
+        )
+        if seen.ppid is None:
+            process = _with_status(process)
+        self._add(seen.pid, _Version(seen.order, process))
+
+    def column(
+        self,
+        pids: npt.NDArray[Any],
+        orders: npt.NDArray[Any],
+        names: list[str],
+        name: npt.NDArray[Any],
+    ) -> tuple[npt.NDArray[np.uint32], list[Process]]:
+        """Return each event's position in a table of processes, and that table.
+
+        Args:
+            pids: of each event.
+            orders: the number of each event's record.
+            names: thread names.
+            name: position in ``names`` of each event, for processes that were not seen.
+        """
+        column = np.zeros(len(pids), dtype=np.uint32)
+        table: list[Process] = []
+        for pid in _distinct(pids):
+            rows = np.flatnonzero(pids == pid)
+            if pid not in self._versions:
+                self._add(pid, _Version(0, _found(pid, names[int(name[rows[0]])])))
+            versions = self._versions[pid]
+            after = np.searchsorted([version.order for version in versions], orders[rows], "right")
+            column[rows] = len(table) + np.maximum(after, 1) - 1
+            table += [version.process for version in versions]
+            # Events come in order: what is past will not be asked for again, but for a few
+            # writes under way, whose process's former self is kept.
+            del versions[:-2]
+        return column, table
+
+    def _add(self, pid: int, version: _Version) -> None:
+        self._versions.setdefault(pid, []).append(version)
+        if len(self._versions) > _REMEMBERED:
+            del self._versions[next(iter(self._versions))]
+
+
+def _distinct(pids: npt.NDArray[Any]) -> list[int]:
+    if bool((pids == pids[0]).all()):
+        return [int(pids[0])]
+    distinct: list[int] = np.unique(pids).tolist()
+    return distinct
+
+
+def _found(pid: int, comm: str) -> Process:
+    """Describe a process that the kernel side did not, from /proc as far as it is there."""
+    return _with_status(Process(pid, comm, exe=_exe(pid), cmdline=_cmdline(pid)))
+
+
+def _with_status(process: Process) -> Process:
+    facts = {}
+    for line in _read(process.pid, "status").decode("utf-8", "replace").splitlines():
+        key, _, value = line.partition(":")
+        facts[key] = value.split()
+    if "PPid" not in facts:
+        return process
+    return Process(
+        pid=process.pid,
+        comm=process.comm,
+        leader=text(_read(process.pid, "comm").rstrip(b"\n")),
+        ppid=int(facts["PPid"][0]),
+        uid=int(facts["Uid"][0]),
+        start_ns=process.start_ns,
+        exe=process.exe,
+        cmdline=process.cmdline,
+    )
+
+
+def _exe(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return None
+
+
+def _cmdline(pid: int) -> tuple[str, ...] | None:
+    raw = _read(pid, "cmdline")[:_CMDLINE_BYTES]
+    return tuple(map(text, raw.rstrip(b"\0").split(b"\0"))) if raw else None
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,383 @@
+"""A recording from start to end: find out, load, attach, record, stop, close."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from wcap import __version__
+from wcap.errors import UnsupportedKernelError
+from wcap.events import EventFlag
+from wcap.format import Clock, End, Header
+from wcap.recorder import kernel
+from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.perf import PerfBuffers
+from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
+from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
+from wcap.recorder.ring import RingBuffer
+from wcap.recorder.target import Command, Target, descendants
+from wcap.writer import CaptureWriter
+
+SYSCALLS = ("write",)
+RING_BUFFER, PERF_BUFFER = "ring-buffer", "perf-buffer"
+# What one record can carry of a payload.
+MAX_SNAPLEN = 32 << 10
+_RING_PAGE = 4096
+# At most this much of a record is not payload (bpf/record.h).
+_RECORD_HEAD = 128
+# A perf buffer on old kernels does not say why it lost something.
+UNKNOWN_CAUSE = "unknown"
+# bpf_ktime_get_boot_ns came with 5.8, as the ring buffer did.
+_BOOTTIME = (5, 8)
+# With someone watching, events are shown this soon.
+_WATCHED_AGE_NS = 100_000_000
+# How long a launched command has to end after it was told to.
+_END_SECONDS = 2.0
+# How long writes that are under way at the end have to finish.
+_LAST_WRITES_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to record.
+
+    Attributes:
+        snaplen: bytes of payload kept of a write, up to `MAX_SNAPLEN`.
+        buffer_bytes: size of the kernel's buffer; a power of two is made of it.
+        transport: ``ring-buffer``, ``perf-buffer``, or None for what the kernel has.
+        most: stop after so many events.
+        duration_ns: stop after so long.
+    """
+
+    snaplen: int = 4096
+    buffer_bytes: int = 64 << 20
+    transport: str | None = None
+    most: int | None = None
+    duration_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a recording came to.
+
+    Attributes:
+        events, payload_bytes: recorded.
+        lost, lost_results: events, and results of recorded events, that are missing.
+        duration_ns: from the first moment to the last.
+        exit_status: of the launched command, if it ended; minus a signal if one ended it.
+        warnings: what may be missing although nothing was counted as lost.
+    """
+
+    events: int
+    payload_bytes: int
+    lost: int
+    lost_results: int
+    duration_ns: int
+    exit_status: int | None
+    warnings: tuple[str, ...]
+
+
+class Session:
+    """A recording that has been prepared; nothing is recorded before `run`.
+
+    Args:
+        target: whom to record.
+        settings: how.
+        given: the command line's words, for the header.
+        say: called with each remark for the user.
+
+    Raises:
+        RecordError: it cannot be done here; the message says why and what helps.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        *,
+        given: Sequence[str] = (),
+        excluded: Sequence[int] = (),
+        say: Callable[[str], None] = lambda remark: None,
+    ) -> None:
+        self._target = target
+        self._settings = settings
+        self._given = tuple(given)
+        self._say = say
+        self._stop = threading.Event()
+        self._reason = ""
+        target.check()
+        kernel.check_permission()
+        self._transport_name = _choose_transport(settings.transport)
+        kernel.raise_memlock()
+        if kernel.mount_tracefs():
+            say("mounted tracefs, which the tracepoints are described in")
+        boottime = kernel.version() >= _BOOTTIME
+        self._clock_name = "boottime" if boottime else "monotonic"
+        self._clock_id = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
+        self._buffer_bytes = _buffer_size(settings)
+        self._excluded = (os.getpid(), *sorted(excluded))
+        self._command = None if target.command is None else Command(target.command)
+        try:
+            self._probe = Probe(
+                ProbeOptions(
+                    snaplen=settings.snaplen,
+                    ring_pages=self._ring_pages(),
+                    clock=self._clock_name,
+                    excluded=self._excluded,
+                    comms=target.comms,
+                    targets=target.by_number,
+                    either=target.either,
+                    follow=target.follows,
+                )
+            )
+        except BaseException:
+            if self._command is not None:
+                self._command.abandon()
+            raise
+        self._warnings: list[str] = []
+        if not self._probe.knows_tasks:
+            self._warn("no BTF: names of process leaders are not compared, parents come from /proc")
+
+    def stop(self, reason: str) -> None:
+        """End the recording; the first reason counts. Any thread or signal handler may call it."""
+        self._reason = self._reason or reason
+        self._stop.set()
+
+    def run(
+        self,
+        stream: BinaryIO,
+        *,
+        started: Callable[[], None] = lambda: None,
+        watch: Callable[[Cut], None] | None = None,
+    ) -> Result:
+        """Record until told to stop; the capture is whole and closed afterwards.
+
+        Args:
+            stream: where to write the capture, unbuffered; it stays open.
+            started: called once recording has really begun.
+            watch: called with what was recorded, soon after it happened.
+
+        Raises:
+            OSError: the capture could not be written; what was written before is whole.
+            ProbeError: the program could not be attached.
+        """
+        clock = Clock(self._clock_name, *self._moment())
+        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch)
+        transport = self._open_transport()
+        assembler = Assembler(clock, self._settings.snaplen, SYSCALLS, self._cause)
+        pipeline = Pipeline(
+            transport,
+            assembler,
+            self._now,
+            recording.deliver,
+            lambda: self.stop("count"),
+            buffer_bytes=self._buffer_bytes,
+            most=self._settings.most,
+            batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
+        )
+        try:
+            self._attach()
+            pipeline.start()
+            started()
+            self._wait()
+            self._probe.detach_entries()
+            time.sleep(_LAST_WRITES_SECONDS)
+            pipeline.stop()
+            end = self._end(recording, assembler, complete=not pipeline.enough)
+            recording.close(end)
+            return recording.result(end, clock)
+        finally:
+            transport.close()
+            self._probe.close()
+
+    def _attach(self) -> None:
+        self._probe.attach_processes()
+        if self._command is not None:
+            self._probe.add_target(self._command.pid)
+        if self._target.by_number:
+            self._add_running()
+        self._probe.attach_writes()
+
+    def _add_running(self) -> None:
+        """Add the running processes chosen, and their children if these are followed.
+
+        What is forked from now on the kernel side adds; looking until nothing new is found closes
+        the time before.
+        """
+        known: set[int] = set()
+        while True:
+            chosen = self._target.roots()
+            if self._target.follow:
+                chosen = descendants(chosen)
+            new = chosen - known - set(self._excluded)
+            if not new:
+                return
+            for pid in new:
+                self._probe.add_target(pid)
+            known |= new
+
+    def _wait(self) -> None:
+        """Return when the recording is to end; a launched command is let go first."""
+        command = self._command
+        if command is not None:
+            command.start()
+            threading.Thread(target=self._await_command, args=(command,), daemon=True).start()
+        duration = self._settings.duration_ns
+        if not self._stop.wait(None if duration is None else duration / 1e9):
+            self.stop("duration")
+        if command is not None and not command.ended.is_set():
+            command.terminate()
+            if not command.ended.wait(_END_SECONDS):
+                self._warn(f"the command, process {command.pid}, runs on: SIGTERM did not end it")
+
+    def _await_command(self, command: Command) -> None:
+        command.wait()
+        self.stop("command")
+
+    def _end(self, recording: _Recording, assembler: Assembler, *, complete: bool) -> End:
+        """Account for all that was seen, the events lost after the last one recorded included."""
+        if complete:
+            sequences = self._probe.sequences()
+            recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
+        else:
+            sequences = assembler.recorded()
+        follows = sum(losses.follows for losses in self._probe.losses())
+        if follows:
+            self._warn(f"{follows} children could not be followed: more than 65536 processes")
+        clock_ns, wall_ns = self._moment()
+        return End(
+            reason=self._reason,
+            clock_ns=clock_ns,
+            wall_ns=wall_ns,
+            sequences=sequences,
+            lost=dict(recording.lost),
+            lost_results=dict(recording.lost_results),
+            exit_status=None if self._command is None else self._command.status,
+            warnings=tuple(self._warnings),
+        )
+
+    def _header(self, clock: Clock) -> Header:
+        target = self._target
+        compared = "thread or leader" if self._probe.knows_tasks else "thread"
+        return Header(
+            clock=clock,
+            snaplen=self._settings.snaplen,
+            syscalls=SYSCALLS,
+            transport=self._transport_name,
+            kernel=kernel.facts(),
+            host=os.uname().nodename,
+            boot_id=kernel.boot_id(),
+            filters={
+                "given": list(self._given),
+                "resolved": {
+                    "comms": [str(pattern) for pattern in target.comms],
+                    "comms_of": compared,
+                    "pids": list(target.pids),
+                    "command_pid": None if self._command is None else self._command.pid,
+                    "follow": target.follows,
+                    "everything": target.everything,
+                    "excluded_pids": list(self._excluded),
+                },
+            },
+            command=target.command,
+            versions={
+                "wcap": __version__,
+                "bcc": self._probe.bcc_version,
+                "python": sys.version.split()[0],
+            },
+            warnings=tuple(self._warnings),
+        )
+
+    def _ring_pages(self) -> int | None:
+        return self._buffer_bytes // _RING_PAGE if self._transport_name == RING_BUFFER else None
+
+    def _open_transport(self) -> Transport:
+        if self._transport_name == RING_BUFFER:
+            return RingBuffer(self._probe.events_fd, self._buffer_bytes)
+        return PerfBuffers(self._probe.set_perf_buffer, self._buffer_bytes, self._now)
+
+    def _cause(self, cpu: int) -> str:
+        causes = self._probe.losses()[cpu].events
+        return max(causes, key=causes.__getitem__, default=UNKNOWN_CAUSE)
+
+    def _warn(self, warning: str) -> None:
+        self._warnings.append(warning)
+        self._say(warning)
+
+    def _now(self) -> int:
+        return time.clock_gettime_ns(self._clock_id)
+
+    def _moment(self) -> tuple[int, int]:
+        """Read the capture's clock and the wall clock, as close together as can be."""
+        tries = []
+        for _ in range(5):
+            before = self._now()
+            wall = time.time_ns()
+            after = self._now()
+            tries.append((after - before, before + (after - before) // 2, wall))
+        _, clock_ns, wall_ns = min(tries)
+        return clock_ns, wall_ns
+
+
+class _Recording:
+    """What has been recorded so far: handed to the writer, counted, and shown."""
+
+    def __init__(self, writer: CaptureWriter, watch: Callable[[Cut], None] | None) -> None:
+        self._writer = writer
+        self._watch = watch
+        self.lost: Counter[str] = Counter()
+        self.lost_results: Counter[str] = Counter()
+
+    def deliver(self, cut: Cut) -> None:
+        self._writer.write_gaps(cut.gaps)
+        self._writer.write_results(cut.results)
+        if cut.batch is not None:
+            self._writer.write(cut.batch)
+            missing = np.count_nonzero(cut.batch.flags & np.uint32(EventFlag.RESULT_LOST))
+            if missing:
+                self.lost_results[BUFFER_FULL] += int(missing)
+        for gap in cut.gaps:
+            self.lost[gap.cause] += gap.count
+        if self._watch is not None:
+            self._watch(cut)
+
+    def close(self, end: End) -> None:
+        self._writer.close(end)
+
+    def result(self, end: End, clock: Clock) -> Result:
+        return Result(
+            events=self._writer.events,
+            payload_bytes=self._writer.payload_bytes,
+            lost=self.lost.total(),
+            lost_results=self.lost_results.total(),
+            duration_ns=end.clock_ns - clock.clock_ns,
+            exit_status=end.exit_status,
+            warnings=end.warnings,
+        )
+
+
+def _choose_transport(asked: str | None) -> str:
+    if asked == PERF_BUFFER:
+        return PERF_BUFFER
+    if kernel.has_ring_buffer():
+        return RING_BUFFER
+    if asked == RING_BUFFER:
+        raise UnsupportedKernelError(
+            "this kernel has no BPF ring buffer (it came with 5.8): use --transport perf"
+        )
+    return PERF_BUFFER
+
+
+def _buffer_size(settings: Settings) -> int:
+    """Return the buffer's size: a power of two that holds at least two of the largest records."""
+    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (settings.snaplen + _RECORD_HEAD))
+    return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()
