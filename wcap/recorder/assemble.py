@@ -14,11 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import EventBatch, EventFlag, Gap, gather
+from wcap.events import EventBatch, EventFlag, Gap
 from wcap.format import Clock, text
 from wcap.recorder import records
+from wcap.recorder.joining import Joined, join
 from wcap.recorder.processes import ProcessTable
-from wcap.recorder.records import Enters, Exits, Span
+from wcap.recorder.records import (
+    PID_SHIFT,
+    TID,
+    Enters,
+    Exits,
+    Span,
+    joined_enters,
+    joined_exits,
+    some_enters,
+    some_exits,
+)
 
 # A write that has not ended by then is handed on as unfinished.
 UNFINISHED_AFTER_NS = 1_000_000_000
@@ -28,9 +39,6 @@ HELD_BYTES = 4 << 20
 # More holes than this of one CPU in one batch are written as fewer, wider gaps.
 MAX_GAPS = 64
 
-_TID = np.uint64(0xFFFF_FFFF)
-_PID_SHIFT = np.uint64(32)
-
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -39,14 +47,6 @@ class Cut:
     batch: EventBatch | None = None
     gaps: list[Gap] = field(default_factory=list)
     results: list[tuple[int, int, int, int]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    """Where each write's end is (-1: nowhere), and which ends are lost for good."""
-
-    ends: npt.NDArray[np.int64]
-    lost: npt.NDArray[np.bool_]
 
 
 class Assembler:
@@ -109,14 +109,14 @@ class Assembler:
             last: nothing more will be fed; hand on everything.
             most: no more events than this.
         """
-        enters = _concatenated(self._enters)
-        exits = _concatenated_exits(self._exits)
+        enters = joined_enters(self._enters)
+        exits = joined_exits(self._exits)
         self._enters, self._exits = [], []
         if enters is None:
             return Cut(results=self._late(exits, np.empty(0, dtype=np.int64)))
-        joined = _join(enters, exits)
+        joined = join(enters, exits)
         results = self._late(exits, joined.ends)
-        for tid in set((enters.pid_tgid & _TID).tolist()) & self._open.keys():
+        for tid in set((enters.pid_tgid & TID).tolist()) & self._open.keys():
             del self._open[tid]
         ordered = _by_time(enters.time_ns)
         ready = self._ready(enters, joined, ordered, now_ns, settled_ns, last=last)
@@ -150,7 +150,7 @@ class Assembler:
     def _ready(
         self,
         enters: Enters,
-        joined: _Joined,
+        joined: Joined,
         ordered: npt.NDArray[np.intp],
         now_ns: int,
         settled_ns: int,
@@ -173,18 +173,18 @@ class Assembler:
         return ready
 
     def _hold(
-        self, enters: Enters, exits: Exits | None, joined: _Joined, rows: npt.NDArray[np.intp]
+        self, enters: Enters, exits: Exits | None, joined: Joined, rows: npt.NDArray[np.intp]
     ) -> None:
         """Keep writes for the next batch, and the ends that belong to them."""
         self.waiting, self.waiting_bytes = len(rows), 0
         if not len(rows):
             return
-        held = _taken(enters, rows)
+        held = some_enters(enters, rows)
         self.waiting_bytes = len(held.payload)
         self._enters = [held]
         ends = joined.ends[rows]
         if exits is not None and len(ends := np.sort(ends[ends >= 0])):
-            self._exits = [_taken_exits(exits, ends)]
+            self._exits = [some_exits(exits, ends)]
 
     def _late(
         self, exits: Exits | None, ends: npt.NDArray[np.int64]
@@ -196,7 +196,7 @@ class Assembler:
         unused[ends[ends >= 0]] = False
         results = []
         for position in np.flatnonzero(unused).tolist():
-            began = self._open.pop(int(exits.pid_tgid[position] & _TID), None)
+            began = self._open.pop(int(exits.pid_tgid[position] & TID), None)
             if began is not None:
                 cpu, sequence, time_ns = began
                 took = int(exits.time_ns[position]) - time_ns
@@ -204,9 +204,9 @@ class Assembler:
         return results
 
     def _batch(
-        self, enters: Enters, exits: Exits | None, joined: _Joined, rows: npt.NDArray[np.intp]
+        self, enters: Enters, exits: Exits | None, joined: Joined, rows: npt.NDArray[np.intp]
     ) -> EventBatch:
-        time_ns, tid = enters.time_ns[rows], (enters.pid_tgid[rows] & _TID).astype(np.uint32)
+        time_ns, tid = enters.time_ns[rows], (enters.pid_tgid[rows] & TID).astype(np.uint32)
         ends = joined.ends[rows]
         done = ends >= 0
         returned, duration_ns = np.zeros((2, len(rows)), dtype=np.int64)
@@ -223,7 +223,7 @@ class Assembler:
                 int(time_ns[row]),
             )
         comm, comms = _names(enters.comm0[rows], enters.comm1[rows])
-        pids = (enters.pid_tgid[rows] >> _PID_SHIFT).astype(np.uint32)
+        pids = (enters.pid_tgid[rows] >> PID_SHIFT).astype(np.uint32)
         process, processes = self._processes.column(pids, enters.order[rows], comms, comm)
         columns: dict[str, npt.NDArray[Any]] = {
             "time_ns": time_ns + self._clock.offset_ns,
@@ -255,7 +255,7 @@ class Assembler:
         enters: Enters,
         rows: npt.NDArray[np.intp],
         ends: npt.NDArray[np.int64],
-        joined: _Joined,
+        joined: Joined,
         exits: Exits | None,
     ) -> npt.NDArray[np.uint32]:
         unread = (enters.flags[rows] & records.UNREADABLE) != 0
@@ -317,40 +317,6 @@ class Assembler:
         )
 
 
-def _join(enters: Enters, exits: Exits | None) -> _Joined:
-    """Find each write's end: the next of its thread, unless the thread began another before."""
-    total = len(enters.order)
-    ends = np.full(total, -1, dtype=np.int64)
-    by_thread, begin_keys, threads = _keys(enters.pid_tgid, enters.order)
-    follows = np.zeros(total, dtype=np.bool_)
-    follows[:-1] = threads[1:] == threads[:-1]
-    if exits is not None:
-        exit_rows, end_keys, exit_threads = _keys(exits.pid_tgid, exits.order)
-        found = np.searchsorted(end_keys, begin_keys)
-        inside = np.minimum(found, len(end_keys) - 1)
-        ok = (found < len(end_keys)) & (exit_threads[inside] == threads)
-        ok[:-1] &= ~follows[:-1] | (end_keys[inside[:-1]] < begin_keys[1:])
-        ends[by_thread[ok]] = exit_rows[inside[ok]]
-    lost = np.zeros(total, dtype=np.bool_)
-    lost[by_thread[follows]] = True
-    return _Joined(ends, lost & (ends < 0))
-
-
-def _keys(
-    pid_tgid: npt.NDArray[Any], order: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Order rows by thread, then by record; return them, and (thread, record) and thread of each."""
-    threads = pid_tgid & _TID
-    if bool((threads == threads[0]).all()):
-        rows: npt.NDArray[np.intp] = np.arange(len(threads))
-    else:
-        rows = np.argsort(threads, kind="stable")
-        threads = threads[rows]
-    # Records of one batch are fewer than 2**32, so the low half of their count tells them apart.
-    recent = order[rows].astype(np.uint64) & _TID
-    return rows, (threads << _PID_SHIFT) | recent, threads
-
-
 def _by_time(times: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     if bool((times[1:] >= times[:-1]).all()):
         return np.arange(len(times))
@@ -392,45 +358,3 @@ def _names(
 
 def _name(first: np.uint64, second: np.uint64) -> str:
     return text((first.tobytes() + second.tobytes()).split(b"\0", 1)[0])
-
-
-_ENTER_COLUMNS = tuple(name for name in Enters.__slots__ if name != "payload")
-_EXIT_COLUMNS = tuple(name for name in Exits.__slots__ if name != "payloads")
-
-
-def _concatenated(parts: list[Enters]) -> Enters | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ENTER_COLUMNS
-    }
-    return Enters(**columns, payload=b"".join(part.payload for part in parts))
-
-
-def _concatenated_exits(parts: list[Exits]) -> Exits | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _EXIT_COLUMNS
-    }
-    payloads: dict[int, tuple[bytes, bool]] = {}
-    base = 0
-    for part in parts:
-        payloads |= {base + position: found for position, found in part.payloads.items()}
-        base += len(part.order)
-    return Exits(**columns, payloads=payloads)
-
-
-def _taken(enters: Enters, rows: npt.NDArray[np.intp]) -> Enters:
-    stops = np.cumsum(enters.captured, dtype=np.int64)[rows]
-    columns = {name: getattr(enters, name)[rows] for name in _ENTER_COLUMNS}
-    starts = stops - columns["captured"]
-    return Enters(**columns, payload=gather(enters.payload, starts, columns["captured"]))
-
-
-def _taken_exits(exits: Exits, rows: npt.NDArray[np.int64]) -> Exits:
-    columns = {name: getattr(exits, name)[rows] for name in _EXIT_COLUMNS}
-    payloads = {
-        new: exits.payloads[old] for new, old in enumerate(rows.tolist()) if old in exits.payloads
-    }
-    return Exits(**columns, payloads=payloads)

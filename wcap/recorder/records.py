@@ -20,6 +20,9 @@ UNREADABLE, KNOWN_TASK = 1, 2
 _ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PROCESS_SIZE = 64, 32, 40, 72
 _STATE_HEAD = 16
 COMM_SIZE = 16
+# A task's two numbers in one word: the process in the high half, the thread in the low.
+TID = np.uint64(0xFFFF_FFFF)
+PID_SHIFT = np.uint64(32)
 
 Ints = npt.NDArray[Any]
 
@@ -169,3 +172,49 @@ def _process(data: bytes, start: int, order: int) -> Seen:
         ppid=ids & 0xFFFF_FFFF if known else None,
         start_ns=start_ns if known else None,
     )
+
+
+_ENTER_COLUMNS = tuple(name for name in Enters.__slots__ if name != "payload")
+_EXIT_COLUMNS = tuple(name for name in Exits.__slots__ if name != "payloads")
+
+
+def joined_enters(parts: list[Enters]) -> Enters | None:
+    """Return the writes of all parts as one, or None when there are none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ENTER_COLUMNS
+    }
+    return Enters(**columns, payload=b"".join(part.payload for part in parts))
+
+
+def joined_exits(parts: list[Exits]) -> Exits | None:
+    """Return the ends of all parts as one, or None when there are none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _EXIT_COLUMNS
+    }
+    payloads: dict[int, tuple[bytes, bool]] = {}
+    base = 0
+    for part in parts:
+        payloads |= {base + position: found for position, found in part.payloads.items()}
+        base += len(part.order)
+    return Exits(**columns, payloads=payloads)
+
+
+def some_enters(enters: Enters, rows: npt.NDArray[np.intp]) -> Enters:
+    """Return some of the writes, with their payloads only."""
+    stops = np.cumsum(enters.captured, dtype=np.int64)[rows]
+    columns = {name: getattr(enters, name)[rows] for name in _ENTER_COLUMNS}
+    starts = stops - columns["captured"]
+    return Enters(**columns, payload=gather(enters.payload, starts, columns["captured"]))
+
+
+def some_exits(exits: Exits, rows: npt.NDArray[np.int64]) -> Exits:
+    """Return some of the ends, in ascending order of ``rows``."""
+    columns = {name: getattr(exits, name)[rows] for name in _EXIT_COLUMNS}
+    payloads = {
+        new: exits.payloads[old] for new, old in enumerate(rows.tolist()) if old in exits.payloads
+    }
+    return Exits(**columns, payloads=payloads)
