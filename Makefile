@@ -1,0 +1,33 @@
+# Everything here sets itself up first: `make demo` and `make test` are all that a new machine needs.
+.PHONY: help setup demo test check bench samples lock wheel-test
+python := .venv/bin/python
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 18
+
+setup:  ## make .venv with the locked packages, and install bcc where that is allowed
+	@scripts/setup
+
+demo: setup  ## record samples/client-tcp and read the capture
+	@$(python) scripts/demo.py
+
+test: setup  ## run every test; those that record need root
+	$(python) -m pytest $(TESTS)
+
+check: setup  ## formatting, lint, types and layers
+	$(python) -m ruff format --check
+	$(python) -m ruff check
+	$(python) -m mypy
+	.venv/bin/lint-imports
+
+bench: setup  ## measure recording and reading; takes minutes
+	$(python) -m benchmarks $(BENCH)
+
+wheel-test: setup  ## build the wheel, and run every test against it alone
+	@scripts/wheel-test
+
+samples: setup  ## write the captures in samples/ again
+	$(python) samples/make.py
+
+lock: setup  ## write requirements.lock again; with LOCK=--upgrade, the newest versions
+	@scripts/lock $(LOCK)
