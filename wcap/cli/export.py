@@ -1,5 +1,128 @@
-"""Being written."""
+"""``wcap export``: a capture in another program's format."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wcap.cli.options import (
+    CaptureArgument,
+    CommOption,
+    ErrorsOption,
+    FdOption,
+    ForceOption,
+    GrepOption,
+    LimitOption,
+    OutputOption,
+    PidOption,
+    SinceOption,
+    TidOption,
+    UntilOption,
+    make_filter,
+    reading,
+)
+from wcap.cli.output import output, tell_lost
+from wcap.cli.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wcap.events import EventBatch
+    from wcap.exporters import Exporter
+
+CsvOption = Annotated[bool, typer.Option("--csv", help="Comma-separated values, a row an event.")]
+JsonlOption = Annotated[bool, typer.Option("--jsonl", help="JSON lines, an object an event.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", metavar="NAME", help="A format by name: csv or jsonl.")
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="FORM,…",
+        help="How payloads are given: text, base64, hex, several of them, or none. "
+        "CSV has text unless told otherwise, JSON lines have text and base64.",
+    ),
+]
 
 
-def export() -> None:
-    """Being written."""
+def export(
+    file: CaptureArgument = None,
+    csv: CsvOption = False,
+    jsonl: JsonlOption = False,
+    format_name: FormatOption = None,
+    destination: OutputOption = None,
+    force: ForceOption = False,
+    data: DataOption = None,
+    pid: PidOption = None,
+    tid: TidOption = None,
+    comm: CommOption = None,
+    fd: FdOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    grep: GrepOption = None,
+    errors: ErrorsOption = False,
+    limit: LimitOption = None,
+) -> None:
+    """Write a capture's events as CSV or JSON lines.
+
+    Example: wcap export run.wcap --csv --data text,hex -o run.csv
+    """
+    from wcap.exporters.shared import parse_forms
+
+    exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
+    forms = exporter.forms if data is None else parse_forms(data)
+    with reading(file) as capture:
+        where = make_filter(
+            capture,
+            pid=pid,
+            tid=tid,
+            comm=comm,
+            fd=fd,
+            since=since,
+            until=until,
+            grep=grep,
+            errors=errors,
+        )
+        batches: Iterable[EventBatch] = capture.batches(where)
+        if limit is not None:
+            batches = _first(batches, limit)
+        with output(destination, force=force) as stream:
+            # Where the rows themselves run over the terminal, a line about them would only disturb.
+            quiet = destination in (None, Path("-")) and sys.stdout.isatty()
+            shown = progress(capture, batches, terminal=False if quiet else None)
+            exporter.write(shown, stream, forms)
+        tell_lost(capture)
+
+
+def _chosen(*, csv: bool, jsonl: bool, format_name: str | None) -> Exporter:
+    """Return the one exporter asked for.
+
+    Raises:
+        UnknownFormatError: none or several were, or one that there is not.
+    """
+    from wcap.errors import UnknownFormatError
+    from wcap.exporters import EXPORTERS, find
+
+    flags = (("csv", csv), ("jsonl", jsonl))
+    names = [name for name, given in flags if given]
+    if format_name is not None:
+        names.append(format_name)
+    if len(names) != 1:
+        raise UnknownFormatError(
+            f"one format expected: --csv, --jsonl, or --format with one of {', '.join(EXPORTERS)}; "
+            f"{' and '.join(names) or 'none'} given"
+        )
+    return find(names[0])
+
+
+def _first(batches: Iterable[EventBatch], limit: int) -> Iterator[EventBatch]:
+    """Yield the first events, up to a number of them."""
+    for batch in batches:
+        yield batch if len(batch) <= limit else batch.select(slice(0, limit))
+        limit -= len(batch)
+        if limit <= 0:
+            return

@@ -1,0 +1,32 @@
+"""Text from a capture made safe to show: nothing in it can steer a terminal or mislead a reader.
+
+Names, command lines and host names come from whoever was recorded. What is not printable
+(control characters, escape sequences, C1 codes, bidirectional and invisible marks, undecodable
+bytes) is written out as a backslash and its number, and a backslash is doubled, so that no two
+texts look the same.
+"""
+
+from __future__ import annotations
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+
+
+def escape_text(text: str) -> str:
+    r"""Return text that is safe on a terminal and stays on one line, such as ``\x1b[31m``."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(
+        character if character.isprintable() and character != "\\" else _escaped(character)
+        for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

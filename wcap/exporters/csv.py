@@ -1,0 +1,172 @@
+"""Batches in, comma-separated values out: RFC 4180, UTF-8, a header row, one line an event.
+
+Text cells are quoted and hold no control characters: those stand as backslash escapes, so a row is
+always one line, and nothing in it acts on a terminal. Text that a spreadsheet would run as a
+formula gets a single quote before it. Numbers are bare, and an empty cell means unknown.
+"""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+
+import numpy as np
+
+from wcap.escape import escape_text
+from wcap.events import EventBatch, EventFlag
+from wcap.exporters.shared import (
+    Output,
+    PayloadForm,
+    repeating,
+    slices,
+    unknown_payloads,
+    unknown_results,
+)
+from wcap.format import text as decoded
+
+DEFAULT_FORMS = (PayloadForm.TEXT,)
+COLUMNS = (
+    "time",
+    "time_ns",
+    "pid",
+    "tid",
+    "ppid",
+    "comm",
+    "syscall",
+    "fd",
+    "count",
+    "captured",
+    "returned",
+    "duration_ns",
+    "cpu",
+    "sequence",
+    "flags",
+)
+_LINE_END = "\r\n"
+# Bytes that stand as they are or become one of these escapes; the backslash has its turn first.
+_PLAIN = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+_PLAIN_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ('"', '""'))
+# What starts a formula in a spreadsheet (OWASP: CSV injection), full-width forms included; TAB and
+# CR, which do so too, are escaped before this is asked.
+_BEFORE_FORMULA = " '\""
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_DOUBTFUL = _FORMULA.union(_BEFORE_FORMULA)
+
+
+def write(
+    batches: Iterable[EventBatch],
+    output: Output,
+    forms: Sequence[PayloadForm] = DEFAULT_FORMS,
+) -> None:
+    """Write the header row, then every event as a row; ``forms`` says how payloads are given."""
+    header = [*COLUMNS, *(form.column for form in forms)]
+    output.write((",".join(header) + _LINE_END).encode())
+    for batch in batches:
+        for part in slices(batch):
+            output.write(_format(part, forms).encode())
+
+
+def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
+    durations: list[int | str] = batch.duration_ns.tolist()
+    for row in unknown_results(batch):
+        durations[row] = ""
+    rows = zip(
+        _times(batch),
+        _writers(batch),
+        repeating(_size, batch.count, batch.captured, batch.returned, batch.has_result),
+        durations,
+        batch.cpu.tolist(),
+        batch.sequence.tolist(),
+        repeating(_flags, batch.flags),
+        _payloads(batch, forms),
+        strict=True,
+    )
+    return "".join(
+        [
+            f"{time},{writer},{size},{took},{cpu},{sequence},{flags}{payload}"
+            for time, writer, size, took, cpu, sequence, flags, payload in rows
+        ]
+    )
+
+
+def _times(batch: EventBatch) -> list[str]:
+    """Format each time twice: ISO 8601 in UTC with nanoseconds, and nanoseconds since 1970."""
+    seconds, fractions = np.divmod(batch.time_ns, 1_000_000_000)
+    whole = seconds.tolist()
+    shown = {second: str(np.datetime64(second, "s")) for second in set(whole)}
+    return [
+        f"{shown[second]}.{fraction:09d}Z,{time}"
+        for second, fraction, time in zip(
+            whole, fractions.tolist(), batch.time_ns.tolist(), strict=True
+        )
+    ]
+
+
+def _writers(batch: EventBatch) -> list[str]:
+    comms = [_cell(comm) for comm in batch.comms]
+    calls = [_cell(call) for call in batch.syscalls]
+
+    def form(process: int, tid: int, comm: int, call: int, fd: int) -> str:
+        pid, ppid = batch.processes[process].pid, batch.processes[process].ppid
+        parent = "" if ppid is None else ppid
+        return f"{pid},{tid},{parent},{comms[comm]},{calls[call]},{fd}"
+
+    return repeating(form, batch.process, batch.tid, batch.comm, batch.syscall, batch.fd)
+
+
+def _size(count: int, captured: int, returned: int, known: bool) -> str:
+    return f"{count},{captured},{returned if known else ''}"
+
+
+def _flags(bits: int) -> str:
+    return " ".join(EventFlag(bits).names)
+
+
+def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:
+    """Format the payload of each event, each form with the comma before it, and the line's end."""
+    payloads = list(batch.payloads())
+    unknown = unknown_payloads(batch)
+    parts: list[Iterable[str]] = []
+    for form in forms:
+        cells = _ENCODERS[form](payloads)
+        for row in unknown:
+            cells[row] = ""
+        parts += [repeat(","), cells]
+    ends = repeat(_LINE_END, len(batch))
+    return list(map("".join, zip(*parts, ends, strict=False)))  # the commas repeat without end
+
+
+def _cells(payloads: Sequence[bytes]) -> list[str]:
+    """Return each payload as `_cell` does; plain ASCII, the usual case, all of them at once."""
+    block = b"\0".join(payloads)
+    if block.count(b"\0") >= len(payloads) or block.translate(None, _PLAIN + b"\0"):
+        return [_cell(decoded(payload)) for payload in payloads]
+    text = block.decode("ascii")
+    for character, shown in _PLAIN_ESCAPES:
+        text = text.replace(character, shown)
+    return [
+        f'"{cell if cell[:1] not in _DOUBTFUL else _harmless(cell)}"' for cell in text.split("\0")
+    ]
+
+
+def _base64(payloads: Iterable[bytes]) -> list[str]:
+    return [b2a_base64(payload, newline=False).decode() for payload in payloads]
+
+
+def _hex(payloads: Iterable[bytes]) -> list[str]:
+    return [payload.hex() for payload in payloads]
+
+
+_ENCODERS = {PayloadForm.TEXT: _cells, PayloadForm.BASE64: _base64, PayloadForm.HEX: _hex}
+
+
+def _cell(text: str) -> str:
+    """Return text as a quoted cell of one line that no spreadsheet runs."""
+    cell = _harmless(escape_text(text)).replace('"', '""')
+    return f'"{cell}"'
+
+
+def _harmless(text: str) -> str:
+    """Put a single quote before text that a spreadsheet would take for a formula."""
+    return "'" + text if text.lstrip(_BEFORE_FORMULA)[:1] in _FORMULA else text

@@ -1,0 +1,125 @@
+r"""Batches in, JSON lines out: one object an event, in plain ASCII.
+
+Everything but ASCII is written as ``\uXXXX``, control characters included, so the lines are valid
+JSON whatever the payload holds and cannot do anything to a terminal. Lines are put together from
+columns; what repeats from event to event (who wrote, how much) is formatted once a batch.
+"""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from json.encoder import encode_basestring_ascii as quoted
+
+from wcap.events import EventBatch, EventFlag
+from wcap.exporters.shared import (
+    Output,
+    PayloadForm,
+    repeating,
+    slices,
+    unknown_payloads,
+    unknown_results,
+)
+from wcap.format import untext
+
+DEFAULT_FORMS = (PayloadForm.TEXT, PayloadForm.BASE64)
+
+
+def write(
+    batches: Iterable[EventBatch],
+    output: Output,
+    forms: Sequence[PayloadForm] = DEFAULT_FORMS,
+) -> None:
+    """Write every event as one line; ``forms`` says how payloads are given."""
+    for batch in batches:
+        for part in slices(batch):
+            output.write(_format(part, forms).encode("ascii"))
+
+
+def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS) -> str:
+    """Return a batch as JSON lines, each with its line end.
+
+    What is unknown is null: ``ppid``, ``returned``, ``duration_ns``, and the payload of an event
+    that could not be read. ``text`` is the payload as UTF-8, with U+FFFD for what is not.
+    """
+    return "".join([_format(part, forms) for part in slices(batch)])
+
+
+def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
+    durations: list[int | str] = batch.duration_ns.tolist()
+    for row in unknown_results(batch):
+        durations[row] = "null"
+    rows = zip(
+        batch.time_ns.tolist(),
+        _writers(batch),
+        repeating(_size, batch.count, batch.captured, batch.returned, batch.has_result),
+        durations,
+        batch.cpu.tolist(),
+        batch.sequence.tolist(),
+        repeating(_flags, batch.flags),
+        _payloads(batch, forms),
+        strict=True,
+    )
+    text = "".join(
+        [
+            f'{{"time_ns":{time},{writer},{size},"duration_ns":{took},'
+            f'"cpu":{cpu},"sequence":{sequence},"flags":{flags}{payload}}}\n'
+            for time, writer, size, took, cpu, sequence, flags, payload in rows
+        ]
+    )
+    # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
+    return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
+
+
+def _writers(batch: EventBatch) -> list[str]:
+    comms = [quoted(untext(comm).decode("utf-8", "replace")) for comm in batch.comms]
+    calls = [quoted(call) for call in batch.syscalls]
+
+    def form(process: int, tid: int, comm: int, call: int, fd: int) -> str:
+        pid, ppid = batch.processes[process].pid, batch.processes[process].ppid
+        parent = "null" if ppid is None else ppid
+        return (
+            f'"pid":{pid},"tid":{tid},"ppid":{parent},'
+            f'"comm":{comms[comm]},"syscall":{calls[call]},"fd":{fd}'
+        )
+
+    return repeating(form, batch.process, batch.tid, batch.comm, batch.syscall, batch.fd)
+
+
+def _size(count: int, captured: int, returned: int, known: bool) -> str:
+    return f'"count":{count},"captured":{captured},"returned":{returned if known else "null"}'
+
+
+def _flags(bits: int) -> str:
+    return "[" + ",".join(f'"{name}"' for name in EventFlag(bits).names) + "]"
+
+
+def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:
+    """Format the payload of each event, each form with the comma and the key before it."""
+    if not forms:
+        return [""] * len(batch)
+    payloads = list(batch.payloads())
+    unknown = unknown_payloads(batch)
+    parts: list[Iterable[str]] = []
+    for form in forms:
+        values = _ENCODERS[form](payloads)
+        for row in unknown:
+            values[row] = "null"
+        parts += [repeat(f',"{form.column}":'), values]
+    return list(map("".join, zip(*parts, strict=False)))  # the keys repeat without end
+
+
+def _texts(payloads: Iterable[bytes]) -> list[str]:
+    return [quoted(payload.decode("utf-8", "replace")) for payload in payloads]
+
+
+def _base64(payloads: Iterable[bytes]) -> list[str]:
+    return [f'"{b2a_base64(payload, newline=False).decode()}"' for payload in payloads]
+
+
+def _hex(payloads: Iterable[bytes]) -> list[str]:
+    return [f'"{payload.hex()}"' for payload in payloads]
+
+
+_ENCODERS = {PayloadForm.TEXT: _texts, PayloadForm.BASE64: _base64, PayloadForm.HEX: _hex}
