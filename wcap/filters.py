@@ -7,6 +7,7 @@ compared whole; payloads are looked at last, and only those of events that still
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from wcap.chunks import Summary
 from wcap.errors import FilterError
-from wcap.events import EventBatch
+from wcap.events import EventBatch, Gap
 
 # TASK_COMM_LEN - 1 (include/linux/sched.h): what the kernel keeps of a name.
 COMM_BYTES = 15
@@ -99,15 +100,21 @@ class Filter:
             and not any(self._named(name) for name in summary.comms)
         )
 
+    def may_miss(self, gap: Gap) -> bool:
+        """Tell whether a wanted event may be among those lost: only the time of these is known."""
+        return not (
+            (self.since_ns is not None and gap.last_ns <= self.since_ns)
+            or (self.until_ns is not None and gap.first_ns >= self.until_ns)
+        )
+
     def apply(self, batch: EventBatch) -> EventBatch:
         """Return the wanted events of a batch, or the batch itself when all are."""
         mask = self._mask(batch)
         if self.grep is not None:
             search = self.grep.search
-            rows = np.arange(len(batch)) if mask is None else np.flatnonzero(mask)
-            chosen = batch.select(rows)
-            found = [row for row, data in zip(rows, chosen.payloads(), strict=True) if search(data)]
-            return batch.select(np.array(found, dtype=np.intp))
+            chosen = batch if mask is None else batch.select(mask)
+            found = [search(data) is not None for data in chosen.payloads()]
+            return chosen.select(np.array(found, dtype=np.bool_))
         if mask is None or bool(mask.all()):
             return batch
         return batch.select(mask)
@@ -140,7 +147,9 @@ class Filter:
 
 
 def _among(column: npt.NDArray[Any], wanted: Iterable[int]) -> npt.NDArray[np.bool_]:
-    return np.isin(column, np.fromiter(wanted, dtype=np.int64))
+    limits = np.iinfo(column.dtype)
+    possible = [number for number in wanted if limits.min <= number <= limits.max]
+    return np.isin(column, np.array(possible, dtype=column.dtype))
 
 
 def compile_grep(pattern: str) -> re.Pattern[bytes]:
@@ -150,6 +159,9 @@ def compile_grep(pattern: str) -> re.Pattern[bytes]:
         FilterError: it does not compile.
     """
     try:
-        return re.compile(pattern.encode("utf-8", "surrogateescape"))
-    except re.error as error:
+        with warnings.catch_warnings():
+            # What Python may read differently one day is no business of who searches today.
+            warnings.simplefilter("ignore")
+            return re.compile(pattern.encode("utf-8", "surrogateescape"))
+    except (re.error, OverflowError, RecursionError) as error:
         raise FilterError(f"not a regular expression: {pattern!r}: {error}") from error
