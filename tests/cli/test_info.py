@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write, write_capture
+
+from wcap.cli import main
+from wcap.cli.verdict import missing, verdict
+from wcap.errors import FormatError
+from wcap.events import EventFlag, Gap
+from wcap.format import End
+from wcap.summary import Facts, Hole
+from wcap.writer import CaptureWriter, open_output
+
+FULL = Gap(0, 2, 6, 5, STARTED_NS, STARTED_NS + 1_000_000_000, "ring buffer full")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.wcap"
+
+
+def run(capsys, path):
+    status = main(["info", str(path)])
+    return status, capsys.readouterr().out
+
+
+def run_json(capsys, path):
+    status = main(["info", str(path), "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def closed(path, *batches, header=HEADER, **facts):
+    """Write a capture whose end tells these facts."""
+    with open_output(path) as stream:
+        writer = CaptureWriter(stream, header, salt=0)
+        for batch in batches:
+            writer.write(batch)
+        writer.close(end_of(batches, **facts))
+    return path
+
+
+def test_everything_that_is_known_is_said(path, capsys):
+    header = dataclasses.replace(
+        HEADER,
+        command=("make", "-j8", "a b"),
+        filters={
+            "given": ["--", "make", "a b"],
+            "resolved": {"comms": ["c d", "e"], "pids": [0, 7], "tids": [], "all": False, "n": 0},
+        },
+        warnings=("tracefs was not mounted",),
+    )
+    closed(
+        path,
+        batch_of(write(), write(b"no", after_ns=3000, cpu=1, returned=-32)),
+        header=header,
+        reason="command ended",
+        exit_status=2,
+        wall_ns=CLOCK.wall_ns + 12_500_000_000,
+    )
+    size = path.stat().st_size
+
+    status, out = run(capsys, path)
+
+    assert status == 0
+    assert (
+        out
+        == f"""\
+file              {path}, {size / 1024:.1f} KiB ({size:,} bytes)
+format            1.0, indexed
+started           2026-01-02T03:04:05.000000Z
+ended             2026-01-02T03:04:17.500000Z, command ended, after 10 s
+command           make -j8 'a b'
+                  exit status 2
+filters given     -- make 'a b'
+filters resolved  comms 'c d' e; pids 0 7; n 0
+captured          write; up to 4,096 bytes of each
+transport         ring-buffer
+host              testhost
+boot              6f1c3b5e-0000-4000-8000-000000000000
+kernel            6.18.0 #1 SMP x86_64
+clock             boottime, and the wall clock was set ahead by 2.5 s
+versions          wcap 0.1.0
+warning           tracefs was not mounted
+events            2 in 1 chunk from 2 CPUs, 0.2/s
+                  2026-01-02T03:04:05.000000Z to 2026-01-02T03:04:05.000003Z
+payload           8 bytes, 8 B
+written           6 bytes, 6 B
+failed            1 event
+density           {round(size / 2):,} bytes of file per event, 0.0 of payload per byte
+
+complete: 2 events of 2 CPUs, none lost
+"""
+    )
+
+
+def test_json_has_the_documented_keys(path, capsys):
+    write_capture(path, batch_of(write(b"hell", count=6, flags=EventFlag.TRUNCATED)))
+
+    status, found = run_json(capsys, path)
+
+    assert status == 0
+    assert found.pop("header")["kernel"] == HEADER.kernel
+    assert found == {
+        "complete": True,
+        "missing": [],
+        "events": 1,
+        "bytes": 4,
+        "written_bytes": 6,
+        "lost": 0,
+        "failed_events": 0,
+        "truncated_events": 1,
+        "unreadable_events": 0,
+        "unfinished": 0,
+        "results_lost": 0,
+        "started_ns": STARTED_NS,
+        "ended_ns": STARTED_NS + 10_000_000_000,
+        "first_ns": STARTED_NS,
+        "last_ns": STARTED_NS,
+        "duration_ns": 10_000_000_000,
+        "clock_step_ns": 0,
+        "ended": "signal",
+        "exit_status": None,
+        "format_version": "1.0",
+        "file_bytes": path.stat().st_size,
+        "chunks": 1,
+        "cpus": 1,
+        "indexed": True,
+        "growing": False,
+        "expected_events": 1,
+        "discrepancy": 0,
+        "uncounted": 0,
+        "lost_by_cause": {},
+        "lost_results_by_cause": {},
+        "gaps": [],
+        "unaccounted": [],
+        "damage": [],
+    }
+
+
+@given(
+    facts=st.builds(
+        Facts,
+        header=st.just(HEADER),
+        version=st.just((1, 0)),
+        unreadable=st.integers(0, 1),
+        results_lost=st.integers(0, 1),
+        truncated=st.integers(0, 1),
+        unfinished=st.integers(0, 1),
+        discrepancy=st.integers(-1, 1),
+        uncounted=st.integers(0, 1),
+        holes=st.lists(st.just(Hole(0, 1, 2, None, None)), max_size=1),
+        gaps=st.lists(st.just(FULL), max_size=1),
+        damage=st.lists(st.just(FormatError("bad")), max_size=1),
+        growing=st.booleans(),
+        end=st.none()
+        | st.builds(
+            End,
+            reason=st.just("signal"),
+            clock_ns=st.just(0),
+            wall_ns=st.just(0),
+            lost=st.dictionaries(st.just("full"), st.integers(0, 6)),
+            lost_results=st.dictionaries(st.just("full"), st.integers(0, 1)),
+        ),
+    )
+)
+def test_a_capture_is_complete_exactly_when_nothing_is_named_as_missing(facts):
+    lines = list(verdict(facts))
+
+    assert facts.complete == (not list(missing(facts)))
+    assert lines[0].startswith("complete:" if facts.complete else "incomplete:")
+
+
+def test_a_payload_cut_at_the_snaplen_is_said_next_to_the_verdict(path, capsys):
+    write_capture(path, batch_of(write(flags=EventFlag.TRUNCATED)))
+
+    status, out = run(capsys, path)
+
+    assert status == 0
+    assert out.endswith(
+        "complete: 1 event of 1 CPU, none lost\n1 payload cut at 4,096 bytes (snaplen)\n"
+    )
+
+
+def test_a_write_that_had_not_returned_is_said_next_to_the_verdict(path, capsys):
+    write_capture(path, batch_of(write(flags=EventFlag.UNFINISHED)))
+
+    status, out = run(capsys, path)
+
+    assert status == 0
+    assert out.endswith("1 write had not returned when recording ended\n")
+
+
+def test_lost_events_are_told_with_time_cpu_and_cause(path, capsys):
+    write_capture(path, batch_of(write()), gaps=[FULL])
+
+    status, out = run(capsys, path)
+
+    assert status == 3
+    assert out.endswith("""
+incomplete:
+  5 events lost in 1 gap:
+    5 events on CPU 0 between 2026-01-02T03:04:05.000000Z and 2026-01-02T03:04:06.000000Z: \
+ring buffer full
+""")
+
+
+def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
+    gaps = [Gap(cpu, 1, 5, 5, 1, 2, "ring buffer full") for cpu in range(1, 31)]
+    write_capture(path, batch_of(write()), gaps=gaps)
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert "and 10 more (--json)" in out
+    assert out.count("ring buffer full") == 20
+    assert found["gaps"] == [dataclasses.asdict(gap) for gap in gaps]
+    assert found["missing"] == ["150 events lost in 30 gaps"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        (
+            {"sequences": {0: 3, 2: 4}},
+            "6 events not accounted for:\n"
+            "    2 events on CPU 0 after 2026-01-02T03:04:05.000000Z, numbers 2 to 3\n"
+            "    4 events on CPU 2, numbers 1 to 4",
+        ),
+        ({"sequences": {}}, "1 number beyond the last that a CPU counted"),
+        ({"lost": {"queue full": 2}}, "2 events lost as the recorder counted (queue full 2)"),
+        ({"lost_results": {"queue full": 2}}, "results of 0 events lost (queue full 2)"),
+    ],
+)
+def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
+    closed(path, batch_of(write()), **facts)
+
+    status, out = run(capsys, path)
+
+    assert status == 3
+    assert verdict in out
+
+
+@pytest.mark.parametrize(
+    ("flag", "verdict"),
+    [
+        (EventFlag.UNREADABLE, "1 payload could not be read"),
+        (EventFlag.RESULT_LOST, "results of 1 event lost"),
+    ],
+)
+def test_what_an_event_lacks_is_something_missing(path, capsys, flag, verdict):
+    write_capture(path, batch_of(write(flags=flag)))
+
+    status, out = run(capsys, path)
+
+    assert status == 3
+    assert out.endswith(f"\nincomplete:\n  {verdict}\n")
+
+
+def test_a_recording_that_was_killed_is_incomplete(path, capsys):
+    write_capture(path, batch_of(write()), closed=False)
+
+    status, out = run(capsys, path)
+
+    assert status == 3
+    assert "no footer" in out
+    assert "no end: what came after 2026-01-02T03:04:05.000000Z is unknown" in out
+
+
+def test_a_recording_that_goes_on_is_incomplete(path, capsys):
+    with open_output(path) as stream:
+        CaptureWriter(stream, HEADER, salt=0).write(batch_of(write()))
+
+        status, found = run_json(capsys, path)
+
+    assert (status, found["growing"], found["complete"]) == (3, True, False)
+    assert found["missing"][0] == "still being recorded: more may come"
+
+
+def test_text_from_a_capture_reaches_the_terminal_escaped(path, capsys):
+    evil = "\x1b]0;\x07\u202e\x7f"
+    header = dataclasses.replace(
+        HEADER,
+        host=evil,
+        boot_id=evil,
+        transport=evil,
+        syscalls=(evil,),
+        command=(evil, "\udcff"),
+        warnings=(evil,),
+        kernel={evil: evil},
+        versions={evil: evil},
+        filters={evil: [evil]},
+    )
+    gap = dataclasses.replace(FULL, cause=evil)
+    with open_output(path) as stream:
+        writer = CaptureWriter(stream, header, salt=0)
+        writer.write_gaps([gap])
+        batch = batch_of(write())
+        writer.write(batch)
+        writer.close(end_of([batch], [gap], reason=evil))
+
+    _, out = run(capsys, path)
+    main(["info", str(path), "--json"])
+    as_json = capsys.readouterr().out
+
+    assert out.count("\\x1b]0;\\x07\\u202e\\x7f") >= 10
+    assert (out + as_json).replace("\n", "").isprintable()
+    assert json.loads(as_json)["header"]["host"] == evil
+
+
+def test_times_beyond_the_calendar_harm_nobody(path, capsys):
+    clock = dataclasses.replace(CLOCK, wall_ns=(1 << 62) - 1, clock_ns=0)
+    write_capture(path, header=dataclasses.replace(HEADER, clock=clock))
+
+    assert run(capsys, path)[0] == 0
+
+
+def test_what_is_no_capture_is_refused_in_one_line(path, capsys):
+    path.write_bytes(os.urandom(100))
+
+    assert main(["info", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"wcap: {path}: not a wcap capture")
+    assert err.count("\n") == 1

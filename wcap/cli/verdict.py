@@ -1,0 +1,95 @@
+"""The verdict on a capture in words: complete, or what is missing, where and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from wcap.cli.layout import moment, plural
+
+if TYPE_CHECKING:
+    from wcap.events import Gap
+    from wcap.summary import Facts, Hole
+
+# A verdict names this many gaps, and as many holes; `wcap info --json` has them all.
+_LISTED = 20
+
+
+def verdict(facts: Facts) -> Iterator[str]:
+    """Yield the verdict: one line when complete, else what is missing; then what else to know.
+
+    Text from the capture stands in it as it is: escape it before it is shown.
+    """
+    if facts.complete:
+        counted = f"{plural(facts.events, 'event')} of {plural(facts.cpus, 'CPU')}"
+        yield f"complete: {counted}, none lost" if facts.events else "complete: no event, none lost"
+    else:
+        yield "incomplete:"
+    for what, places in missing(facts):
+        yield f"  {what}{':' if places else ''}"
+        for place in places:
+            yield f"    {place}"
+    if facts.truncated:
+        snaplen = plural(facts.header.snaplen, "byte")
+        yield f"{plural(facts.truncated, 'payload')} cut at {snaplen} (snaplen)"
+    if facts.unfinished > 0:
+        yield f"{plural(facts.unfinished, 'write')} had not returned when recording ended"
+
+
+def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is missing, and the places where, if they are known."""
+    if facts.growing:
+        yield "still being recorded: more may come", []
+    for error in facts.damage:
+        yield str(error), []
+    if facts.end is None and not facts.growing:
+        since = facts.header.started_ns if facts.last_ns is None else facts.last_ns
+        yield f"no end: what came after {moment(since)} is unknown", []
+    if facts.gaps:
+        what = f"{plural(facts.lost, 'event')} lost in {plural(len(facts.gaps), 'gap')}"
+        yield what, _some([_gap(gap) for gap in facts.gaps[:_LISTED]], len(facts.gaps))
+    if facts.end is not None:
+        yield from _counted_otherwise(facts, facts.end.lost)
+    if facts.holes:
+        what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
+        yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
+    if facts.results_lost or (facts.end is not None and any(facts.end.lost_results.values())):
+        causes = "" if facts.end is None else _causes(facts.end.lost_results)
+        yield f"results of {plural(facts.results_lost, 'event')} lost{causes}", []
+    if facts.unreadable:
+        yield f"{plural(facts.unreadable, 'payload')} could not be read", []
+
+
+def _counted_otherwise(facts: Facts, lost: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
+    """Yield where the recorder's counts and the capture's contents do not agree."""
+    told = sum(lost.values())
+    if told != facts.lost:
+        yield f"{plural(told, 'event')} lost as the recorder counted{_causes(lost)}", []
+    if facts.discrepancy > 0:
+        yield f"{plural(facts.discrepancy, 'event')} not accounted for inside chunks", []
+    elif facts.discrepancy < 0:
+        yield f"{plural(-facts.discrepancy, 'event')} more than the recorder counted", []
+    if facts.uncounted:
+        yield f"{plural(facts.uncounted, 'number')} beyond the last that a CPU counted", []
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in counts.items() if count)
+    return f" ({causes})" if causes else ""
+
+
+def _some(places: Sequence[str], total: int) -> list[str]:
+    more = total - len(places)
+    return [*places, f"and {more:,} more (--json)"] if more else [*places]
+
+
+def _gap(gap: Gap) -> str:
+    when = f"between {moment(gap.first_ns)} and {moment(gap.last_ns)}"
+    return f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
+
+
+def _hole(hole: Hole) -> str:
+    after = "" if hole.first_ns is None else f" after {moment(hole.first_ns)}"
+    before = "" if hole.last_ns is None else f" before {moment(hole.last_ns)}"
+    numbers = f"numbers {hole.first_sequence} to {hole.last_sequence}"
+    return f"{plural(hole.count, 'event')} on CPU {hole.cpu}{after}{before}, {numbers}"

@@ -1,0 +1,293 @@
+"""One pass over batches → totals, groups, histograms and rates.
+
+Everything is summed where it lies, in columns. The columns that groups are made by become one
+number an event, its *cell*, and ``np.bincount`` sums the other columns by cell; only what a batch
+sums up to is added, by key, to dictionaries. So memory grows with the number of distinct keys and
+not with the capture. Payloads are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wcap.events import NO_RESULT, Column, EventBatch, EventFlag
+from wcap.timeline import Timeline
+
+# What events can be grouped by, and the columns that make such a group.
+GROUPINGS: Mapping[str, tuple[str, ...]] = {
+    "process": ("process",),
+    "comm": ("comm",),
+    "fd": ("process", "fd"),
+    "syscall": ("syscall",),
+    "tid": ("process", "tid", "comm"),
+}
+USUAL = ("process", "fd", "syscall")
+
+# np.bincount sums in float64, which holds every integer up to here.
+_EXACT = 1 << 53
+# The octaves of a 64-bit number: 0, 1, 2-3, 4-7 and so on, up to 2**63 and more.
+OCTAVES = 65
+# Numbers below this are counted one by one before they are put into octaves: that is faster.
+_FEW = 1 << 16
+# A float64's exponent field for 1.0, and the bits below it (IEEE 754, binary64).
+_EXPONENT_OF_ONE = 1023
+_MANTISSA_BITS = 52
+
+# See `_keep_freed_memory`: a little below glibc's DEFAULT_MMAP_THRESHOLD_MAX (mallopt(3)).
+_HEAP_BLOCK = 31 << 20
+
+Counts = npt.NDArray[np.int64]
+
+
+class ProcessKey(NamedTuple):
+    """What tells processes apart: the pid, the leader's name, and the start if it is known."""
+
+    pid: int
+    name: str
+    start_ns: int | None
+
+
+# The values of a grouping's columns: a `ProcessKey`, a name, a number.
+Key = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over some events; ``asked``, ``captured`` and ``written`` are bytes."""
+
+    events: int = 0
+    asked: int = 0
+    captured: int = 0
+    written: int = 0
+    failed: int = 0
+
+    def add(self, events: int, asked: int, captured: int, written: int, failed: int) -> None:
+        """Add the sums over some more events."""
+        self.events += events
+        self.asked += asked
+        self.captured += captured
+        self.written += written
+        self.failed += failed
+
+
+@dataclass(slots=True)
+class Stats:
+    """Sums over the events of some batches.
+
+    Attributes:
+        origin_ns: wall clock that the timeline counts from.
+        total: of all events.
+        short: writes of which the kernel took only a part.
+        truncated: events whose payload was cut when it was captured.
+        unreadable: events whose payload could not be read.
+        without_result: events whose result is not known.
+        groups: for each grouping (see `GROUPINGS`) a tally for each key.
+        sizes: events by the octave of the bytes asked: 0, 1, 2-3, 4-7, …
+        durations: events with a result by the octave of their nanoseconds.
+        errors: failed events by errno.
+        timeline: events and bytes written over time.
+        first_ns, last_ns: wall clock of the first and the last event; None without events.
+    """
+
+    origin_ns: int = 0
+    total: Tally = field(default_factory=Tally)
+    short: int = 0
+    truncated: int = 0
+    unreadable: int = 0
+    without_result: int = 0
+    groups: dict[str, dict[Key, Tally]] = field(default_factory=dict)
+    sizes: Counts = field(default_factory=lambda: np.zeros(OCTAVES, dtype=np.int64))
+    durations: Counts = field(default_factory=lambda: np.zeros(OCTAVES, dtype=np.int64))
+    errors: dict[int, int] = field(default_factory=dict)
+    timeline: Timeline = field(default_factory=Timeline)
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+
+def collect(
+    batches: Iterable[EventBatch], *, by: Sequence[str] = USUAL, origin_ns: int = 0
+) -> Stats:
+    """Sum up batches.
+
+    Args:
+        batches: the events, in time order.
+        by: the groupings wanted, one or more of `GROUPINGS`.
+        origin_ns: wall clock that the timeline counts from.
+    """
+    _keep_freed_memory()
+    stats = Stats(origin_ns, groups={name: {} for name in by})
+    for batch in batches:
+        if len(batch):
+            _add(stats, batch)
+    return stats
+
+
+def _keep_freed_memory() -> None:
+    """Let columns of a megabyte be allocated without asking the kernel for fresh pages each time.
+
+    glibc takes blocks of up to the largest one freed so far (32 MiB at most) from its own heap,
+    and keeps twice as much of it. To map and to clear pages anew for every column costs more than
+    to sum it. This block is never touched, so it takes no memory.
+    """
+    np.empty(_HEAP_BLOCK, dtype=np.uint8)
+
+
+def ranked(groups: Mapping[Key, Tally]) -> list[tuple[Key, Tally]]:
+    """Order groups by bytes written, then by events, the largest first."""
+    return sorted(
+        groups.items(), key=lambda item: (-item[1].written, -item[1].events, str(item[0]))
+    )
+
+
+def _add(stats: Stats, batch: EventBatch) -> None:
+    flags, returned, count = batch.flags, batch.returned, batch.count
+    unknown = (flags & np.uint32(NO_RESULT)) != 0
+    failed = (returned < 0) & ~unknown
+    unanswered = np.flatnonzero(unknown)
+    written = np.maximum(returned, 0)
+    written[unanswered] = 0
+    in_full = written.view(np.uint64) == count
+    _add_groups(stats, batch, written, failed, all_written=bool(in_full.all()))
+
+    stats.short += int(np.count_nonzero(~(in_full | failed | unknown)))
+    stats.without_result += len(unanswered)
+    stats.truncated += int(np.count_nonzero(flags & np.uint32(EventFlag.TRUNCATED)))
+    stats.unreadable += int(np.count_nonzero(flags & np.uint32(EventFlag.UNREADABLE)))
+    stats.sizes += octaves(count)
+    stats.durations += octaves(batch.duration_ns) - octaves(batch.duration_ns[unanswered])
+    codes, events = np.unique(-returned[failed], return_counts=True)
+    for code, number in zip(codes.tolist(), events.tolist(), strict=True):
+        stats.errors[code] = stats.errors.get(code, 0) + number
+
+    times = batch.time_ns
+    if bool((times[1:] < times[:-1]).any()):
+        times = np.maximum.accumulate(times)  # not a sound capture, but no reason to stop
+    stats.timeline.add(times - stats.origin_ns, written)
+    if stats.first_ns is None:
+        stats.first_ns = int(times[0])
+    stats.last_ns = int(times[-1])
+
+
+def _add_groups(
+    stats: Stats, batch: EventBatch, written: Counts, failed: Column, *, all_written: bool
+) -> None:
+    names = dict.fromkeys(name for by in stats.groups for name in GROUPINGS[by])
+    columns = {name: batch.column(name) for name in names}
+    cell, cells = _numbered(list(columns.values()), len(batch))
+    count, captured = batch.count, batch.captured
+    asked = _summed(cell, cells, count)
+    sums = np.array(
+        [
+            np.bincount(cell, minlength=cells),
+            asked,
+            asked if bool((captured == count).all()) else _summed(cell, cells, captured),
+            asked if all_written else _summed(cell, cells, written),
+            np.bincount(cell[failed], minlength=cells),
+        ]
+    )
+    used, rows = _examples(cell, cells)
+    sums = sums[:, used]
+
+    stats.total.add(*sums.sum(axis=1).tolist())
+    for by, groups in stats.groups.items():
+        heads = {name: columns[name][rows] for name in GROUPINGS[by]}
+        for key, values in _rolled_up(batch, heads, sums):
+            groups.setdefault(key, Tally()).add(*values)
+
+
+def _rolled_up(
+    batch: EventBatch, heads: Mapping[str, Column], sums: Column
+) -> Iterable[tuple[Key, list[int]]]:
+    """Add up the sums of cells that have the same key in the columns ``heads``."""
+    group, groups = _numbered(list(heads.values()), sums.shape[1])
+    rolled = np.zeros((len(sums), groups), dtype=sums.dtype)
+    for total, values in zip(rolled, sums, strict=True):
+        np.add.at(total, group, values)
+    used, rows = _examples(group, groups)
+    keys = [_values(batch, name, column[rows]) for name, column in heads.items()]
+    return zip(zip(*keys, strict=True), rolled[:, used].T.tolist(), strict=True)
+
+
+def _values(batch: EventBatch, name: str, column: Column) -> list[Any]:
+    """Look up what a column's numbers stand for."""
+    numbers: list[int] = column.tolist()
+    if name == "process":
+        found = [batch.processes[number] for number in numbers]
+        return [
+            ProcessKey(p.pid, p.comm if p.leader is None else p.leader, p.start_ns) for p in found
+        ]
+    if name in ("comm", "syscall"):
+        table = batch.comms if name == "comm" else batch.syscalls
+        return [table[number] for number in numbers]
+    return numbers
+
+
+def _numbered(columns: Sequence[Column], length: int) -> tuple[Counts, int]:
+    """Number rows by their combination of values.
+
+    Returns:
+        For each of the ``length`` rows a number, the same for the same combination, and a bound
+        that all are below: at most four times the rows, so that summing by it stays cheap.
+    """
+    number, bound = np.zeros(length, dtype=np.int64), 1
+    for column in columns:
+        least = int(column.min())
+        size = int(column.max()) - least + 1
+        if size == 1:
+            continue
+        code = column.astype(np.int64)
+        code -= least
+        if size > 4 * length:
+            distinct, code = np.unique(code, return_inverse=True)
+            size = len(distinct)
+        number = number * size + code if bound > 1 else code
+        bound *= size
+        if bound > 4 * length:
+            distinct, number = np.unique(number, return_inverse=True)
+            bound = len(distinct)
+    return number, bound
+
+
+def _examples(number: Counts, bound: int) -> tuple[Counts, Counts]:
+    """Return the numbers that occur, and for each a row that has it, to tell what it stands for."""
+    row = np.full(bound, -1)
+    row[number] = np.arange(len(number))
+    used = np.flatnonzero(row >= 0)
+    return used, row[used]
+
+
+def _summed(cell: Counts, cells: int, values: Column) -> Column:
+    """Sum integers that are not negative by cell, exactly (as Python integers if need be)."""
+    if int(values.max()) * len(values) < _EXACT:
+        return np.bincount(cell, weights=values, minlength=cells).astype(np.int64)
+    low = np.bincount(cell, weights=values & 0xFFFF_FFFF, minlength=cells)
+    high = np.bincount(cell, weights=values >> 32, minlength=cells)
+    exact: Column = low.astype(np.int64) + high.astype(np.int64).astype(object) * (1 << 32)
+    return exact
+
+
+def octaves(values: Column) -> Counts:
+    """Count 64-bit numbers by octave: 0, 1, 2-3, 4-7, … (`OCTAVES` of them)."""
+    numbers = values.view(np.uint64)
+    result = np.zeros(OCTAVES, dtype=np.int64)
+    most = int(numbers.max(initial=0))
+    if most < _FEW:
+        counted = np.bincount(numbers.view(np.int64), minlength=1)
+        starts = [0, *(1 << bit for bit in range((len(counted) - 1).bit_length()))]
+        result[: len(starts)] = np.add.reduceat(counted, starts)
+        return result
+    if most >= _EXACT:
+        # Without its second bit a number is not rounded up to the next octave.
+        numbers = numbers & ~(numbers >> np.uint64(1))
+    # The octave is the exponent of a float64.
+    rounded = numbers.astype(np.float64)
+    exponents = rounded.view(np.int64) >> _MANTISSA_BITS
+    counted = np.bincount(exponents, minlength=_EXPONENT_OF_ONE + OCTAVES - 1)
+    result[0] = counted[0]
+    result[1:] = counted[_EXPONENT_OF_ONE:]
+    return result
