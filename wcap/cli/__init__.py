@@ -16,12 +16,12 @@ import typer
 from wcap import __version__
 from wcap.cli.export import export
 from wcap.cli.info import info
-from wcap.cli.record import record
+from wcap.cli.record import record, with_print_style
 from wcap.cli.replay import replay
 from wcap.cli.show import show
 from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
-from wcap.errors import FilterError, UnknownFormatError, WcapError
+from wcap.errors import UsageError, WcapError
 
 app = typer.Typer(
     name="wcap",
@@ -31,32 +31,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (record, show, stats, info, export, replay):
+# What follows record's first argument belongs to the command that it launches.
+app.command(context_settings={"allow_interspersed_args": False})(record)
+for _command in (show, stats, info, export, replay):
     app.command()(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"wcap {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
+    *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", "-V", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
-    if version:
-        print(f"wcap {__version__}")
-        raise typer.Exit
+    pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
-        app(args=None if argv is None else list(argv), prog_name="wcap")
+        app(args=with_print_style(sys.argv[1:] if argv is None else [*argv]), prog_name="wcap")
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # of which typer makes a 1
+            return ExitStatus.OK
         return stop.code if isinstance(stop.code, int) else ExitStatus.ERROR
     except BrokenPipeError:
         # The reader of our output has seen enough. What Python still wants to flush has no taker.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.OK
-    except (FilterError, UnknownFormatError) as error:
+    except UsageError as error:
         print(f"wcap: {error}", file=sys.stderr)
         return ExitStatus.USAGE
     except WcapError as error:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
     CaptureArgument,
-    CommOption,
-    ErrorsOption,
-    FdOption,
     ForceOption,
-    GrepOption,
     LimitOption,
     OutputOption,
-    PidOption,
-    SinceOption,
-    TidOption,
-    UntilOption,
-    make_filter,
     reading,
 )
 from wcap.cli.output import output, tell_lost
@@ -49,22 +41,17 @@ DataOption = Annotated[
 ]
 
 
+@filtered()
 def export(
     file: CaptureArgument = None,
+    *,
+    filters: FilterOptions,
     csv: CsvOption = False,
     jsonl: JsonlOption = False,
     format_name: FormatOption = None,
     destination: OutputOption = None,
     force: ForceOption = False,
     data: DataOption = None,
-    pid: PidOption = None,
-    tid: TidOption = None,
-    comm: CommOption = None,
-    fd: FdOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    grep: GrepOption = None,
-    errors: ErrorsOption = False,
     limit: LimitOption = None,
 ) -> None:
     """Write a capture's events as CSV or JSON lines.
@@ -76,17 +63,7 @@ def export(
     exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
     forms = exporter.forms if data is None else parse_forms(data)
     with reading(file) as capture:
-        where = make_filter(
-            capture,
-            pid=pid,
-            tid=tid,
-            comm=comm,
-            fd=fd,
-            since=since,
-            until=until,
-            grep=grep,
-            errors=errors,
-        )
+        where = filters.resolve(capture)
         batches: Iterable[EventBatch] = capture.batches(where)
         if limit is not None:
             batches = _first(batches, limit)

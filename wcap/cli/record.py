@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from wcap.cli.options import ForceOption, numbers
+from wcap.cli.filtering import numbers
+from wcap.cli.options import ForceOption
 from wcap.cli.status import ExitStatus
-from wcap.errors import FilterError
+from wcap.errors import FilterError, UsageError
+from wcap.escape import escape_text
 
 if TYPE_CHECKING:
     from wcap.filters import CommPattern
@@ -131,14 +134,14 @@ def record(
 
     def say(remark: str) -> None:
         if not quiet:
-            print(f"wcap: {remark}", file=sys.stderr, flush=True)
+            print(f"wcap: {escape_text(remark)}", file=sys.stderr, flush=True)
 
     _check_syscalls(syscall, SYSCALLS)
     if transport not in _TRANSPORTS:
-        raise FilterError(f"--transport: {', '.join(_TRANSPORTS)} expected, {transport!r} found")
+        raise UsageError(f"--transport: {', '.join(_TRANSPORTS)} expected, {transport!r} found")
     kept = parse_size(snaplen)
     if not 0 < kept <= MAX_SNAPLEN:
-        raise FilterError(f"--snaplen: 1 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
+        raise UsageError(f"--snaplen: 1 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
     settings = Settings(
         snaplen=kept,
         buffer_bytes=parse_size(buffer),
@@ -189,9 +192,9 @@ def _check_output(name: str, print_style: str | None) -> None:
     if name != "-":
         return
     if sys.stdout.isatty():
-        raise FilterError("-o -: standard output is a terminal: pipe it, or name a file")
+        raise UsageError("-o -: standard output is a terminal: pipe it, or name a file")
     if print_style is not None:
-        raise FilterError("--print and -o - both want standard output: name a file")
+        raise UsageError("--print and -o - both want standard output: name a file")
 
 
 def _run(
@@ -206,15 +209,11 @@ def _run(
     from wcap.recorder import Session, readers_of_stdout
 
     to_stdout = name == "-" or print_style is not None
+    excluded = sorted(readers_of_stdout()) if to_stdout else ()
     watch = None if print_style is None else _Printer(print_style)
-    with _output(name, force=force) as stream:
-        session = Session(
-            target,
-            settings,
-            given=sys.argv[1:],
-            excluded=sorted(readers_of_stdout()) if to_stdout else (),
-            say=say,
-        )
+    with _output(name, force=force) as (stream, replace):
+        session = Session(target, settings, given=sys.argv[1:], excluded=excluded, say=say)
+        replace()
         if watch is not None:
             watch.session = session
         with _signals(session):
@@ -229,40 +228,56 @@ def _run(
 
 
 @contextlib.contextmanager
-def _output(name: str, *, force: bool) -> Iterator[BinaryIO]:
-    """Open the capture's file, or standard output; a file that stays empty is removed."""
+def _output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], object]]]:
+    """Open the capture's file, or standard output; a file that stays empty is removed.
+
+    Yields:
+        The open output, and a function to call once recording cannot fail to start: only then
+        is an existing file replaced.
+    """
     from wcap.writer import open_output
 
     if name == "-":
-        with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream:
-            yield stream
+        with _standard_output() as stream:
+            yield stream, lambda: None
         return
-    with open_output(name, force=force) as stream:
+    place = Path(name)
+    replaces = force and place.is_file()
+    opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
+    with open_output(opened) as stream:
         try:
-            yield stream
+            yield stream, lambda: replaces and opened.replace(place)
         except OSError as error:
             if error.filename is None:
                 error.filename = name
             raise
         finally:
-            place = Path(name)
-            if place.is_file() and place.stat().st_size == 0:
-                place.unlink()
+            for left in (opened, place):
+                if left.is_file() and left.stat().st_size == 0:
+                    left.unlink()
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Take standard output for the capture alone.
+
+    What a launched command prints goes to standard error meanwhile, or it would lie in the capture.
+    """
+    number = sys.stdout.fileno()
+    with os.fdopen(os.dup(number), "wb", buffering=0) as stream:
+        os.dup2(sys.stderr.fileno(), number)
+        try:
+            yield stream
+        finally:
+            os.dup2(stream.fileno(), number)
 
 
 @contextlib.contextmanager
 def _signals(session: Session) -> Iterator[None]:
     """End the recording in the usual way on Ctrl-C, SIGTERM, and when the terminal goes."""
-    reasons = {
-        signal.SIGINT: "interrupted",
-        signal.SIGTERM: "terminated",
-        signal.SIGHUP: "hung up",
-    }
     before = {
-        number: signal.signal(
-            number, lambda number, _: session.stop(reasons[signal.Signals(number)])
-        )
-        for number in reasons
+        number: signal.signal(number, lambda _number, _frame: session.stop("signal"))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield
@@ -289,7 +304,7 @@ class _Printer:
             sys.stdout.flush()
         except BrokenPipeError:
             assert self.session is not None
-            self.session.stop("output closed")
+            self.session.stop("output")
 
 
 def _described(target: Target) -> str:
@@ -309,7 +324,7 @@ def _shown(name: str) -> str:
 
 def _summary(result: Result, name: str) -> str:
     parts = [
-        f"{result.events:,} events",
+        f"{result.events:,} event{'' if result.events == 1 else 's'}",
         f"{result.payload_bytes:,} bytes captured",
         f"{result.lost:,} events lost",
     ]

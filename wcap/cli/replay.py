@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.guard import TerminalGuard
 from wcap.cli.layout import plural
 from wcap.cli.options import (
     CaptureArgument,
-    CommOption,
-    PidOption,
-    SinceOption,
-    TidOption,
-    UntilOption,
-    make_filter,
     reading,
 )
 from wcap.cli.output import standard_output, tell_lost
@@ -32,12 +28,6 @@ if TYPE_CHECKING:
 
 SLOWEST, FASTEST = 0.001, 1_000_000.0
 
-ReplayFdOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fd", metavar="FD,…", help="Only what was written to these, instead of to 1 and 2."
-    ),
-]
 SpeedOption = Annotated[
     float | None, typer.Option(metavar="FACTOR", help="How many times as fast: 2, 0.5.")
 ]
@@ -55,14 +45,11 @@ RawOption = Annotated[
 ]
 
 
+@filtered(without=("grep", "errors"))
 def replay(
     file: CaptureArgument = None,
-    pid: PidOption = None,
-    tid: TidOption = None,
-    comm: CommOption = None,
-    fd: ReplayFdOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
+    *,
+    filters: FilterOptions,
     speed: SpeedOption = None,
     max_idle: MaxIdleOption = None,
     no_delay: NoDelayOption = False,
@@ -83,9 +70,8 @@ def replay(
         )
     max_idle_ns = None if max_idle is None else parse_duration(max_idle)
     with reading(file) as capture:
-        where = make_filter(
-            capture, pid=pid, tid=tid, comm=comm, fd=fd or ["1,2"], since=since, until=until
-        )
+        chosen = filters if filters.fd else replace(filters, fd=["1,2"])
+        where = chosen.resolve(capture)
         with _screen(raw=raw) as output:
             played = play(
                 capture.batches(where),

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
     CaptureArgument,
-    CommOption,
-    ErrorsOption,
-    FdOption,
-    GrepOption,
     LimitOption,
-    PidOption,
-    SinceOption,
-    TidOption,
-    UntilOption,
-    make_filter,
     reading,
 )
 from wcap.cli.output import standard_output
@@ -55,9 +47,11 @@ class TimeForm(StrEnum):
     DELTA = "delta"
 
 
+@filtered()
 def show(
     file: CaptureArgument = None,
     *,
+    filters: FilterOptions,
     hex_dump: Annotated[
         bool, typer.Option("-x", "--hex", help="A line an event, then its bytes in hex and ASCII.")
     ] = False,
@@ -84,14 +78,6 @@ def show(
     wide: Annotated[
         bool, typer.Option("-w", "--wide", help="On a terminal, do not cut lines to its width.")
     ] = False,
-    pid: PidOption = None,
-    tid: TidOption = None,
-    comm: CommOption = None,
-    fd: FdOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    grep: GrepOption = None,
-    errors: ErrorsOption = False,
     limit: LimitOption = None,
 ) -> None:
     """Print the events of a capture, a line each.
@@ -102,17 +88,7 @@ def show(
     """
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
     with reading(file) as capture:
-        where = make_filter(
-            capture,
-            pid=pid,
-            tid=tid,
-            comm=comm,
-            fd=fd,
-            since=since,
-            until=until,
-            grep=grep,
-            errors=errors,
-        )
+        where = filters.resolve(capture)
         entries = _entries(capture, where, limit)
         if json:
             _print_json(entries, capture.header.started_ns)

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.layout import bar, moment, number, plural, print_json, print_lines, size, span, table
 from wcap.cli.options import (
     CaptureArgument,
-    CommOption,
-    ErrorsOption,
-    FdOption,
-    GrepOption,
-    PidOption,
-    SinceOption,
-    TidOption,
-    UntilOption,
-    make_filter,
     reading,
 )
 from wcap.cli.progress import progress
@@ -55,8 +47,11 @@ _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+@filtered()
 def stats(
     file: CaptureArgument = None,
+    *,
+    filters: FilterOptions,
     by: Annotated[
         list[By] | None,
         typer.Option("--by", help="Only the totals, and a table by this; may be repeated."),
@@ -67,14 +62,6 @@ def stats(
             "--top", min=1, metavar="N", help="Rows in a table: 10, and with --json all of them."
         ),
     ] = None,
-    pid: PidOption = None,
-    tid: TidOption = None,
-    comm: CommOption = None,
-    fd: FdOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    grep: GrepOption = None,
-    errors: ErrorsOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sum up a capture: totals, processes, files, sizes, durations, errors, rate.
@@ -84,17 +71,7 @@ def stats(
     with reading(file) as capture:
         from wcap.stats import USUAL, collect
 
-        where = make_filter(
-            capture,
-            pid=pid,
-            tid=tid,
-            comm=comm,
-            fd=fd,
-            since=since,
-            until=until,
-            grep=grep,
-            errors=errors,
-        )
+        where = filters.resolve(capture)
         found = collect(
             progress(capture, capture.batches(where)),
             by=[*dict.fromkeys(by)] if by else USUAL,

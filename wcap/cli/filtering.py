@@ -1,0 +1,135 @@
+"""The filter options that reading commands share, declared once.
+
+A command decorated with `filtered` shows them in its help, and gets them as one argument.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from wcap.errors import FilterError
+
+if TYPE_CHECKING:
+    from wcap.filters import Filter
+    from wcap.reader import Capture
+
+_PANEL = "Filters"
+# Longer than any process, thread or descriptor number, and shorter than Python refuses to read.
+_DIGITS = 20
+
+
+def _option(*names: str, metavar: str | None = None, help: str) -> Any:  # noqa: A002
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=_PANEL)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """The filter options as they were given, one field an option."""
+
+    pid: Annotated[
+        list[str] | None,
+        _option("--pid", "-p", metavar="PID,…", help="Only these processes."),
+    ] = None
+    tid: Annotated[
+        list[str] | None, _option("--tid", metavar="TID,…", help="Only these threads.")
+    ] = None
+    comm: Annotated[
+        list[str] | None,
+        _option(
+            "--comm", "-c", metavar="NAME", help="Only threads or processes of this name, or NAME*."
+        ),
+    ] = None
+    fd: Annotated[
+        list[str] | None, _option("--fd", metavar="FD,…", help="Only these file descriptors.")
+    ] = None
+    since: Annotated[
+        str | None,
+        _option(metavar="TIME", help="Only from this time on: ISO 8601, epoch, or +SECONDS."),
+    ] = None
+    until: Annotated[
+        str | None, _option(metavar="TIME", help="Only before this time, given the same way.")
+    ] = None
+    grep: Annotated[
+        str | None,
+        _option("--grep", "-g", metavar="REGEX", help="Only payloads in which this is found."),
+    ] = None
+    errors: Annotated[bool, _option("--errors", help="Only writes that failed.")] = False
+
+    def resolve(self, capture: Capture) -> Filter:
+        """Turn the options into a `Filter`; relative times count from the capture's start.
+
+        Raises:
+            FilterError: one of them does not parse.
+        """
+        from wcap.filters import CommPattern, Filter, compile_grep
+        from wcap.units import parse_time
+
+        started = capture.header.started_ns
+        return Filter(
+            pids=numbers("--pid", self.pid),
+            tids=numbers("--tid", self.tid),
+            fds=numbers("--fd", self.fd),
+            comms=tuple(map(CommPattern.parse, self.comm)) if self.comm else None,
+            since_ns=None if self.since is None else parse_time(self.since, started),
+            until_ns=None if self.until is None else parse_time(self.until, started),
+            grep=None if self.grep is None else compile_grep(self.grep),
+            errors=self.errors,
+        )
+
+
+def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Any]:
+    """Give a command the filter options; they reach it as its argument ``filters``.
+
+    Args:
+        without: options that make no sense for this command.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(FilterOptions, include_extras=True)
+        options = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=hints[field.name],
+            )
+            for field in fields(FilterOptions)
+            if field.name not in without
+        ]
+        signature = inspect.signature(command, eval_str=True)
+        own = [item for item in signature.parameters.values() if item.name != "filters"]
+
+        @functools.wraps(command)
+        def with_filters(**given: Any) -> None:
+            filters = FilterOptions(**{item.name: given.pop(item.name) for item in options})
+            command(**given, filters=filters)
+
+        parameters = [*own, *options]
+        with_filters.__signature__ = signature.replace(  # type: ignore[attr-defined]  # as inspect says
+            parameters=parameters
+        )
+        with_filters.__annotations__ = {item.name: item.annotation for item in parameters}
+        return with_filters
+
+    return decorate
+
+
+def numbers(option: str, given: list[str] | None) -> frozenset[int] | None:
+    """Read ``1,2`` and ``3`` of a repeated option as a set of numbers.
+
+    Raises:
+        FilterError: one is not a number.
+    """
+    if not given:
+        return None
+    words = [word.strip() for value in given for word in value.split(",")]
+    for word in words:
+        if not word.removeprefix("-").isdecimal() or len(word) > _DIGITS:
+            raise FilterError(f"{option}: a number expected, {word[:40]!r} found")
+    return frozenset(map(int, words))
