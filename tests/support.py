@@ -28,6 +28,9 @@ HEADER = Header(
 )
 
 
+NO_FLAGS = EventFlag(0)
+
+
 def write(
     data: bytes = b"hello\n",
     *,
@@ -41,7 +44,7 @@ def write(
     count: int | None = None,
     returned: int | None = None,
     duration_ns: int = 1500,
-    flags: EventFlag = EventFlag(0),
+    flags: EventFlag = NO_FLAGS,
     cpu: int = 0,
     syscall: str = "write",
 ) -> dict[str, Any]:

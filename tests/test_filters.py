@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import CLOCK, STARTED_NS, batch_of, write
 
-from wcap.chunks import summarise
+from wcap.chunk_summary import summarise
 from wcap.errors import FilterError
 from wcap.events import EventFlag, Gap
 from wcap.filters import CommPattern, Filter, compile_grep

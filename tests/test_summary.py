@@ -72,19 +72,19 @@ def test_a_gap_is_something_missing_but_leaves_nothing_unaccounted_for(path):
     facts = facts_of(path, numbered(1, 2), gap(3, 5), numbered(6))
 
     assert not facts.complete
-    assert (facts.lost, facts.holes, facts.discrepancy) == (3, [], 0)
+    assert (facts.lost, facts.holes, facts.discrepancies) == (3, [], {})
 
 
 def test_a_gap_inside_a_chunk_is_accounted_for(path):
     facts = facts_of(path, gap(3, 5), numbered(1, 2, 6))
 
-    assert (facts.lost, facts.holes, facts.discrepancy) == (3, [], 0)
+    assert (facts.lost, facts.holes, facts.discrepancies) == (3, [], {})
 
 
 def test_several_holes_in_one_gap_are_accounted_for(path):
     facts = facts_of(path, gap(2, 6, count=3), numbered(1, 3), numbered(5, 7))
 
-    assert (facts.lost, facts.holes, facts.discrepancy) == (3, [], 0)
+    assert (facts.lost, facts.holes, facts.discrepancies) == (3, [], {})
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,42 @@ def test_a_hole_is_placed_in_time(path):
 def test_an_event_missing_inside_a_chunk_is_a_discrepancy(path):
     facts = facts_of(path, numbered(1, 2, 4), end={0: 4})
 
-    assert (facts.holes, facts.discrepancy, facts.complete) == ([], 1, False)
+    assert (facts.holes, facts.discrepancies, facts.complete) == ([], {0: 1}, False)
 
 
 def test_a_gap_for_events_that_are_there_is_a_discrepancy(path):
     facts = facts_of(path, numbered(1, 2, 3), gap(2, 2), end={0: 3})
 
-    assert facts.discrepancy == -1
+    assert facts.discrepancies == {0: -1}
+
+
+@pytest.mark.parametrize(
+    ("frames", "counted", "discrepancies"),
+    [
+        # CPU 0 lacks its second event, and CPU 1 has its second twice.
+        (
+            [numbered(1, 3), numbered(1, 2, cpu=1), numbered(2, cpu=1)],
+            {0: 3, 1: 2},
+            {0: 1, 1: -1},
+        ),
+        # CPU 0 lacks its second event, and CPU 1 has one that a gap declares lost.
+        ([numbered(1, 3), gap(2, 2, cpu=1), numbered(1, 2, 3, cpu=1)], {0: 3, 1: 3}, {0: 1, 1: -1}),
+        # CPU 0 lacks an event, and CPU 1, which the recorder saw nothing of, has one.
+        ([numbered(1, 3), numbered(1, cpu=1)], {0: 3}, {0: 1, 1: -1}),
+        # CPU 0 has an event that its gap counts, CPU 1 lost one more than its gap counts.
+        (
+            [gap(2, 4), numbered(1, 3, 5), gap(2, 4, cpu=1, count=2), numbered(1, 5, cpu=1)],
+            {0: 5, 1: 5},
+            {0: -1, 1: 1},
+        ),
+    ],
+)
+def test_too_few_events_on_one_cpu_are_not_hidden_by_too_many_on_another(
+    path, frames, counted, discrepancies
+):
+    facts = facts_of(path, *frames, end=counted)
+
+    assert (facts.discrepancies, facts.complete) == (discrepancies, False)
 
 
 def test_numbers_beyond_what_a_cpu_counted_are_noticed_though_the_sum_is_right(path):
@@ -145,7 +174,7 @@ def test_complete_means_that_every_number_is_there(tmp_path_factory, present, to
     facts = facts_of(path, *lost, *chunks, end={0: 40})
 
     missing = 40 - len(present) - len(lost)
-    assert sum(hole.count for hole in facts.holes) + facts.discrepancy == missing
+    assert sum(hole.count for hole in facts.holes) + facts.discrepancies.get(0, 0) == missing
     assert facts.complete == (len(present) == 40)
 
 
@@ -163,11 +192,26 @@ def test_losses_that_only_the_end_tells_of_are_noticed(path):
 
 
 @pytest.mark.parametrize("flag", [EventFlag.RESULT_LOST, EventFlag.UNREADABLE])
-def test_a_lost_result_and_an_unreadable_payload_are_something_missing(path, flag):
-    facts = facts_of(path, batch_of(write(flags=flag)))
+def test_a_lost_result_and_a_payload_only_the_kernel_read_are_something_missing(path, flag):
+    facts = facts_of(path, batch_of(write(b"", count=6, flags=flag)))
 
     assert not facts.complete
-    assert facts.results_lost + facts.unreadable == 1
+    assert facts.results_lost + facts.unseen == 1
+
+
+def test_a_payload_that_the_kernel_could_not_read_either_is_nothing_missing(path):
+    bad_pointer = write(b"", count=64, returned=-14, flags=EventFlag.UNREADABLE)
+    facts = facts_of(path, batch_of(bad_pointer))
+
+    assert facts.complete
+    assert (facts.unreadable, facts.unseen) == (1, 0)
+
+
+def test_a_late_result_does_not_prove_an_unreadable_payload_harmless(path):
+    flags = EventFlag.UNREADABLE | EventFlag.UNFINISHED
+    facts = facts_of(path, batch_of(write(b"", count=6, flags=flags)), [(0, 1, -14, 10)])
+
+    assert (facts.unfinished, facts.unseen, facts.complete) == (0, 1, False)
 
 
 @pytest.mark.parametrize("flag", [EventFlag.TRUNCATED, EventFlag.UNFINISHED])

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wcap.envelope import FORMAT_VERSION
     from wcap.errors import (
         CorruptionError,
         FilterError,
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
         UnknownFormatError,
         UnsupportedKernelError,
         UnsupportedVersionError,
+        UsageError,
         WcapError,
     )
     from wcap.events import Event, EventBatch, EventFlag, Gap, Process
     from wcap.filters import CommPattern, Filter
-    from wcap.format import FORMAT_VERSION, Clock, End, Header
+    from wcap.format import Clock, End, Header
     from wcap.reader import Capture
     from wcap.reader import open_capture as open  # noqa: A004  # as gzip.open and wave.open do
     from wcap.writer import CaptureWriter, create
@@ -45,14 +47,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "envelope": "FORMAT_VERSION",
     "errors": (
         "CorruptionError FilterError FormatError LimitError MissingDependencyError "
         "NotACaptureError NotPermittedError ProbeError RecordError TruncatedError "
-        "UnknownFormatError UnsupportedKernelError UnsupportedVersionError WcapError"
+        "UnknownFormatError UnsupportedKernelError UnsupportedVersionError "
+        "UsageError WcapError"
     ),
     "events": "Event EventBatch EventFlag Gap Process",
     "filters": "CommPattern Filter",
-    "format": "FORMAT_VERSION Clock End Header",
+    "format": "Clock End Header",
     "reader": "Capture open",
     "writer": "CaptureWriter create",
 }
@@ -85,6 +89,7 @@ __all__ = [
     "UnknownFormatError",
     "UnsupportedKernelError",
     "UnsupportedVersionError",
+    "UsageError",
     "WcapError",
     "__version__",
     "create",

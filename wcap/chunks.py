@@ -2,30 +2,37 @@
 
 A chunk is self-contained: it has its own tables of processes, names and system calls, so it can
 be read, copied or skipped without any other frame. Its columns are decoded one by one, when they
-are first looked at. Its summary lets a reader tell whether a filter can match before it decodes
-anything.
+are first looked at. Its summary, which `chunk_summary` makes, lets a reader tell whether a filter
+can match before it decodes anything.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wcap import columns
+from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import COLUMNS, NO_RESULT, Column, EventBatch, EventFlag, Process
-from wcap.format import Clock, Fields, decode_map, encode_map, text, untext, without_absent
+from wcap.events import COLUMNS, Column, EventBatch, EventFlag, Process
+from wcap.fields import (
+    MAX_UINT32,
+    Fields,
+    check_items,
+    decode_map,
+    encode_map,
+    text,
+    untext,
+    without_absent,
+)
+from wcap.format import Clock
 
-# SPEC.md section 9: what one chunk may hold; together they keep a decoded chunk under 200 MiB.
-MAX_EVENTS = 1 << 20
+# SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
 MAX_PAYLOAD = 48 << 20
 MAX_TABLE = 8 << 20
-# SPEC.md section 5.5: a summary lists a column's distinct values up to this many.
-MAX_LISTED = 256
 
 # Columns that nearly equal another one, and are stored as their difference from it.
 _MINUS = {"captured": "count", "returned": "count"}
@@ -35,151 +42,26 @@ _KNOWN = frozenset({*COLUMNS, "payload", "processes", "comms", "syscalls", "summ
 Results = Mapping[tuple[int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a chunk holds, as far as filters and totals need it (SPEC.md section 5.5).
-
-    Times are on the capture's clock. ``sequences`` gives (CPU, first, last) sequence numbers.
-    ``captured`` and ``written`` are bytes; the counts after them are of events. ``pids`` to
-    ``calls`` are the distinct values, or None when there are too many to list; ``comms`` has the
-    names of threads and of their processes' leaders.
-    """
-
-    events: int
-    first_ns: int
-    last_ns: int
-    captured: int
-    written: int
-    failed: int
-    truncated: int
-    unreadable: int
-    unfinished: int
-    results_lost: int
-    sequences: tuple[tuple[int, int, int], ...]
-    pids: frozenset[int] | None
-    tids: frozenset[int] | None
-    fds: frozenset[int] | None
-    comms: frozenset[str] | None
-    calls: frozenset[str] | None
-
-
-def summarise(batch: EventBatch, clock: Clock) -> Summary:
-    """Sum up a batch that is not empty."""
-    flags, returned = batch.flags, batch.returned
-    known = (flags & np.uint32(NO_RESULT)) == 0
-    answers = returned[known]
-
-    def flagged(flag: EventFlag) -> int:
-        return int(np.count_nonzero(flags & np.uint32(flag)))
-
-    return Summary(
-        events=len(batch),
-        first_ns=int(batch.time_ns[0]) - clock.offset_ns,
-        last_ns=int(batch.time_ns[-1]) - clock.offset_ns,
-        captured=int(batch.captured.sum(dtype=np.int64)),
-        written=int(answers[answers > 0].sum(dtype=np.int64)),
-        failed=int(np.count_nonzero(answers < 0)),
-        truncated=flagged(EventFlag.TRUNCATED),
-        unreadable=flagged(EventFlag.UNREADABLE),
-        unfinished=flagged(EventFlag.UNFINISHED),
-        results_lost=flagged(EventFlag.RESULT_LOST),
-        sequences=tuple(_sequences(batch.cpu, batch.sequence)),
-        pids=_listed(batch.processes[i].pid for i in _distinct(batch.process)),
-        tids=_listed(_distinct(batch.tid)),
-        fds=_listed(_distinct(batch.fd)),
-        comms=_listed(_names(batch)),
-        calls=_listed(batch.syscalls[i] for i in _distinct(batch.syscall)),
-    )
-
-
-def _names(batch: EventBatch) -> Iterator[str]:
-    for position in _distinct(batch.comm):
-        yield batch.comms[position]
-    for position in _distinct(batch.process):
-        leader = batch.processes[position].leader
-        if leader is not None:
-            yield leader
-
-
-def _sequences(cpu: Column, sequence: Column) -> Iterator[tuple[int, int, int]]:
-    for number in _distinct(cpu):
-        of_cpu = sequence[cpu == number]
-        yield number, int(of_cpu[0]), int(of_cpu[-1])
-
-
-def _distinct(column: Column) -> list[int]:
-    if bool((column == column[0]).all()):
-        return [int(column[0])]
-    distinct: list[int] = np.unique(column).tolist()
-    return distinct
-
-
-def _listed(values: Any) -> frozenset[Any] | None:
-    distinct = frozenset(values)
-    return distinct if len(distinct) <= MAX_LISTED else None
-
-
-def encode_summary(summary: Summary) -> dict[str, Any]:
-    """Turn a summary into the map that a chunk and the index hold."""
-    values = {name: getattr(summary, name) for name in Summary.__slots__}
-    values["sequences"] = [list(entry) for entry in summary.sequences]
-    for name in ("pids", "tids", "fds", "calls"):
-        values[name] = None if values[name] is None else sorted(values[name])
-    if summary.comms is not None:
-        values["comms"] = sorted(map(untext, summary.comms))
-    return without_absent(values)
-
-
-def decode_summary(value: Mapping[str, Any]) -> Summary:
-    """Undo `encode_summary`.
-
-    Raises:
-        CorruptionError: a key is missing or of another type.
-    """
-    fields = Fields(value)
-
-    def listed(name: str, kind: type) -> frozenset[Any] | None:
-        found = fields.find(name, list)
-        if found is None:
-            return None
-        if not all(isinstance(item, kind) for item in found):
-            raise CorruptionError(f"{name} does not hold {kind.__name__} values only")
-        return frozenset(found)
-
-    sequences = []
-    for entry in fields.take("sequences", list):
-        if not (
-            isinstance(entry, list) and len(entry) == 3 and all(isinstance(n, int) for n in entry)
-        ):
-            raise CorruptionError("sequences does not hold [cpu, first, last] lists only")
-        sequences.append((entry[0], entry[1], entry[2]))
-    comms = listed("comms", bytes)
-    return Summary(
-        events=fields.take("events", int),
-        first_ns=fields.take("first_ns", int),
-        last_ns=fields.take("last_ns", int),
-        captured=fields.take("captured", int),
-        written=fields.take("written", int),
-        failed=fields.take("failed", int),
-        truncated=fields.take("truncated", int),
-        unreadable=fields.take("unreadable", int),
-        unfinished=fields.take("unfinished", int),
-        results_lost=fields.take("results_lost", int),
-        sequences=tuple(sequences),
-        pids=listed("pids", int),
-        tids=listed("tids", int),
-        fds=listed("fds", int),
-        comms=None if comms is None else frozenset(map(text, comms)),
-        calls=listed("calls", str),
-    )
-
-
 def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any]]:
-    """Encode a batch that is not empty.
+    """Encode a batch that is not empty; its events are put in order of time.
 
     Returns:
         The body of an EVENTS frame, and its summary, which the index repeats.
+
+    Raises:
+        LimitError: it exceeds a limit of SPEC.md section 9.
     """
+    batch = _in_order(batch)
+    batch = _without_unused(batch)
+    table = encode_map({"processes": [_encode_process(p) for p in batch.processes]})
+    check_items(table)
+    for what, size, limit in (
+        ("events", len(batch), MAX_EVENTS),
+        ("payload bytes", int(batch.captured.sum(dtype=np.int64)), MAX_PAYLOAD),
+        ("bytes about processes", len(table), MAX_TABLE),
+    ):
+        if size > limit:
+            raise LimitError(f"a chunk of {size} {what}, {limit} allowed")
     stored: dict[str, dict[str, Any]] = {}
     for name in COLUMNS:
         values = batch.column(name)
@@ -194,15 +76,47 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
     summary = encode_summary(summarise(batch, clock))
     body = {
         "summary": summary,
-        "processes": columns.pack(
-            encode_map({"processes": [_encode_process(p) for p in batch.processes]})
-        ),
+        "processes": columns.pack(table),
         "comms": [untext(comm) for comm in batch.comms],
         "syscalls": list(batch.syscalls),
         "columns": stored,
         "payload": columns.pack(batch.joined()),
     }
     return encode_map(body), summary
+
+
+def _in_order(batch: EventBatch) -> EventBatch:
+    time_ns = batch.time_ns
+    if bool((time_ns[1:] >= time_ns[:-1]).all()):
+        return batch
+    return batch.select(np.argsort(time_ns, kind="stable"))
+
+
+def _without_unused(batch: EventBatch) -> EventBatch:
+    """Drop what no event points to: a chunk tells of nothing but its own events."""
+    tables: dict[str, Sequence[Any]] = {
+        "process": batch.processes,
+        "comm": batch.comms,
+        "syscall": batch.syscalls,
+    }
+    changed: dict[str, Column] = {}
+    for name, table in tables.items():
+        used = np.zeros(len(table), dtype=np.bool_)
+        used[batch.column(name)] = True
+        if not bool(used.all()):
+            changed[name] = (np.cumsum(used) - 1)[batch.column(name)]
+            tables[name] = [table[position] for position in np.flatnonzero(used).tolist()]
+    if not changed:
+        return batch
+    return EventBatch(
+        len(batch),
+        {name: changed.get(name, batch.column(name)) for name in COLUMNS},
+        lambda: batch.data,
+        processes=tables["process"],
+        comms=tables["comm"],
+        syscalls=tables["syscall"],
+        bounds=batch.bounds,
+    )
 
 
 def _encode_process(process: Process) -> dict[str, Any]:
@@ -223,34 +137,34 @@ def _encode_process(process: Process) -> dict[str, Any]:
 def _decode_process(value: object) -> Process:
     fields = Fields(value)
     leader, exe = fields.find("leader", bytes), fields.find("exe", bytes)
-    cmdline = fields.find("cmdline", list)
-    if cmdline is not None and not all(isinstance(word, bytes) for word in cmdline):
-        raise CorruptionError("cmdline does not hold bytes only")
+    cmdline = fields.find_each("cmdline", bytes)
     return Process(
-        pid=fields.take("pid", int),
+        pid=fields.number("pid", 0, MAX_UINT32),
         comm=text(fields.take("comm", bytes)),
         leader=None if leader is None else text(leader),
-        ppid=fields.find("ppid", int),
-        uid=fields.find("uid", int),
-        start_ns=fields.find("start_ns", int),
+        ppid=fields.find_number("ppid", 0, MAX_UINT32),
+        uid=fields.find_number("uid", 0, MAX_UINT32),
+        start_ns=fields.find_number("start_ns"),
         exe=None if exe is None else text(exe),
         cmdline=None if cmdline is None else tuple(map(text, cmdline)),
     )
 
 
 class Chunk:
-    """A decoded EVENTS frame: its summary at once, its events on demand."""
+    """A decoded EVENTS frame: its summary at once, its events on demand.
+
+    Raises:
+        UnsupportedVersionError: it marks something as essential that this version does not know.
+        CorruptionError, LimitError: its summary breaks a rule of SPEC.md section 5.5.
+    """
 
     def __init__(self, body: bytes, clock: Clock) -> None:
         self._fields = decode_map(body)
         self._clock = clock
-        unknown = set(self._fields.find("essential", list) or ()) - _KNOWN
-        if unknown:
-            names = ", ".join(sorted(map(str, unknown)))
-            raise UnsupportedVersionError(f"a chunk marks as essential what is not known: {names}")
+        for name in self._fields.find_each("essential", str) or ():
+            if name not in _KNOWN:
+                raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
         self.summary = decode_summary(self._fields.take("summary", dict))
-        if not 1 <= self.summary.events <= MAX_EVENTS:
-            raise LimitError(f"a chunk of {self.summary.events} events, 1 to {MAX_EVENTS} allowed")
 
     def batch(self, results: Results | None = None) -> EventBatch:
         """Return the events; ``results`` completes those that were unfinished when written.
@@ -261,10 +175,8 @@ class Chunk:
         fields = self._fields
         listed = decode_map(columns.unpack(fields.take("processes", dict), MAX_TABLE))
         processes = [_decode_process(value) for value in listed.take("processes", list)]
-        comms = fields.take("comms", list)
-        if not all(isinstance(comm, bytes) for comm in comms):
-            raise CorruptionError("comms does not hold bytes only")
-        syscalls = fields.strings("syscalls")
+        comms = fields.each("comms", bytes)
+        syscalls = fields.each("syscalls", str)
         tables = {"process": len(processes), "comm": len(comms), "syscall": len(syscalls)}
         stored = fields.take("columns", dict)
         length = self.summary.events
@@ -320,13 +232,19 @@ class _StoredColumns(Mapping[str, Column]):
         stored = self._stored.take(name, dict)
         reference = stored.get("minus")
         if reference is not None and _MINUS.get(name) != reference:
-            raise CorruptionError(f"column {name} refers to {reference!r}")
+            raise CorruptionError(f"column {name} refers to {reference!r:.40}")
+        if "delta-by" in stored and name != "sequence":
+            raise CorruptionError(f"column {name} refers to cpu")
         values = columns.decode(stored, self._length, self)
         if name == "time_ns":
             values = values + self._offset_ns
         if name in self._tables and not bool((values.view(np.uint64) < self._tables[name]).all()):
             raise CorruptionError(f"column {name} points outside its table")
-        return values.astype(self._types[name], copy=False)
+        kind = self._types[name]
+        typed = values.astype(kind, copy=False)
+        if kind.itemsize < values.itemsize and not bool((typed == values).all()):
+            raise CorruptionError(f"column {name} holds a number beyond {kind}")
+        return typed
 
 
 def _completed(stored: Mapping[str, Column], results: Results) -> dict[str, Column]:
@@ -361,9 +279,9 @@ def encode_results(results: Sequence[tuple[int, int, int, int]]) -> bytes:
 def decode_results(body: bytes) -> dict[tuple[int, int], tuple[int, int]]:
     """Decode the body of a RESULTS frame: (cpu, sequence) → (returned, duration_ns)."""
     fields = decode_map(body)
-    length = fields.take("results", int)
-    if not 1 <= length <= MAX_EVENTS:
-        raise LimitError(f"{length} results, 1 to {MAX_EVENTS} allowed")
+    length = fields.number("results", 1)
+    if length > MAX_EVENTS:
+        raise LimitError(f"{length} results, {MAX_EVENTS} allowed")
     types = {name: COLUMNS[name] for name in _RESULT_COLUMNS}
     stored = _StoredColumns(fields.take("columns", dict), length, types, {}, 0)
     cpu, sequence, returned, duration_ns = (stored[name].tolist() for name in _RESULT_COLUMNS)

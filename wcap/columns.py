@@ -27,6 +27,8 @@ COMPRESSION_LEVEL = 1
 WORTH_COMPRESSING = 64
 
 _WIDTHS = (0, 1, 2, 4, 8)
+_INT64 = range(-(1 << 63), 1 << 63)
+_MODULUS_MASK = (1 << 64) - 1
 
 
 def pack(raw: bytes | memoryview) -> dict[str, Any]:
@@ -53,18 +55,18 @@ def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
             raise LimitError(f"a column of {len(data)} bytes exceeds {limit}")
         return data
     size = stored["size"]
-    if not isinstance(size, int) or not 0 <= size <= limit:
-        raise LimitError(f"a column's size {size!r} exceeds {limit} bytes")
+    if type(size) is not int or size < 0:
+        raise CorruptionError(f"a column's size is {size!r:.40}")
+    if size > limit:
+        raise LimitError(f"a column of {size} bytes exceeds {limit}")
     try:
         declared = zstandard.get_frame_parameters(data).content_size
         if declared != size:
             raise CorruptionError(f"a column's zstd frame holds {declared} bytes, {size} expected")
-        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+        # What does not come to the declared size, zstd refuses itself.
+        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise CorruptionError(f"a column does not decompress: {error}") from error
-    if len(raw) != size:
-        raise CorruptionError(f"a column decompressed to {len(raw)} bytes, {size} expected")
-    return raw
 
 
 def encode(
@@ -104,6 +106,8 @@ def decode(stored: Mapping[str, Any], length: int, decoded: Mapping[str, Numbers
     Raises:
         LimitError, CorruptionError: the map breaks a rule of SPEC.md section 5.2.
     """
+    if len(stored.keys() & {"minus", "delta-by", "delta"}) > 1:
+        raise CorruptionError("a column has two kinds of differences")
     try:
         if "minus" in stored:
             return _below(stored, length) + decoded[stored["minus"]].astype(np.int64, copy=False)
@@ -111,11 +115,13 @@ def decode(stored: Mapping[str, Any], length: int, decoded: Mapping[str, Numbers
             return _decode_by(stored, length, decoded["cpu"])
         if "delta" in stored:
             numbers = np.empty(length, dtype=np.int64)
-            numbers[0] = stored["delta"]
+            numbers[0] = _int64("delta", stored["delta"])
             numbers[1:] = _below(stored, length - 1)
             return np.cumsum(numbers)
         return _below(stored, length)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise CorruptionError(f"a column lacks {error}") from error
+    except (TypeError, ValueError) as error:
         raise CorruptionError(f"a column is malformed: {error}") from error
 
 
@@ -130,7 +136,7 @@ def _encode_by(numbers: npt.NDArray[np.int64], by: npt.NDArray[Any]) -> dict[str
 
 def _decode_by(stored: Mapping[str, Any], length: int, by: Numbers) -> Numbers:
     order, first = _grouped(by)
-    bases = dict(stored["delta-by"])
+    bases = {cpu: _int64("base", base) for cpu, base in stored["delta-by"]}
     starts = np.flatnonzero(first)
     if len(bases) != len(starts):
         raise CorruptionError(f"a column has {len(bases)} bases, {len(starts)} expected")
@@ -147,10 +153,8 @@ def _decode_by(stored: Mapping[str, Any], length: int, by: Numbers) -> Numbers:
 
 def _grouped(by: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Order rows by ``by``, keeping their order within it; mark the first row of each."""
-    if bool((by == by[0]).all()):
-        order = np.arange(len(by))
-    else:
-        order = np.argsort(by, kind="stable")
+    one_cpu = bool((by == by[0]).all())
+    order = np.arange(len(by)) if one_cpu else np.argsort(by, kind="stable")
     grouped = by[order]
     first = np.ones(len(by), dtype=np.bool_)
     first[1:] = grouped[1:] != grouped[:-1]
@@ -164,24 +168,34 @@ def _above(numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
     if width == 0:
         return {"base": base, "width": 0}
     # Modulo 2**64, so that a spread of more than 2**63 is stored as well.
-    steps = numbers.view(np.uint64) - np.uint64(base & 0xFFFF_FFFF_FFFF_FFFF)
+    steps = numbers.view(np.uint64) - np.uint64(base & _MODULUS_MASK)
     planes = steps.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T
     return {"base": base, "width": width, **pack(planes.tobytes())}
 
 
 def _below(stored: Mapping[str, Any], length: int) -> npt.NDArray[np.int64]:
     """Return the numbers that `_above` stored."""
-    base, width = stored["base"], stored["width"]
-    if width not in _WIDTHS:
-        raise CorruptionError(f"a column's width is {width!r}, one of {_WIDTHS} expected")
+    base, width = _int64("base", stored["base"]), stored["width"]
+    if type(width) is not int or width not in _WIDTHS:
+        raise CorruptionError(f"a column's width is {width!r:.40}, one of {_WIDTHS} expected")
     if width == 0:
         return np.full(length, base, dtype=np.int64)
     raw = unpack(stored, length * width)
     if len(raw) != length * width:
         raise CorruptionError(f"a column has {len(raw)} bytes, {length * width} expected")
     planes = np.frombuffer(raw, dtype=np.uint8).reshape(width, length)
-    steps = np.ascontiguousarray(planes.T).view(f"<u{width}").ravel().astype(np.uint64)
-    return (steps + np.uint64(base & 0xFFFF_FFFF_FFFF_FFFF)).view(np.int64)
+    # One plane after the other: numpy transposes such a long, narrow array much more slowly.
+    rows = np.empty((length, width), dtype=np.uint8)
+    for place, plane in enumerate(planes):
+        rows[:, place] = plane
+    steps = rows.view(f"<u{width}").ravel().astype(np.uint64)
+    return (steps + np.uint64(base & _MODULUS_MASK)).view(np.int64)
+
+
+def _int64(name: str, value: object) -> int:
+    if type(value) is not int or value not in _INT64:
+        raise CorruptionError(f"a column's {name} is {value!r:.40}, a signed 64-bit one expected")
+    return value
 
 
 def _width(spread: int) -> int:

@@ -7,8 +7,9 @@
     │   ├── CorruptionError          a checksum or a structural rule fails
     │   ├── TruncatedError           the file ends inside a frame, or before its footer
     │   └── LimitError               a declared size exceeds a limit of SPEC.md section 9
-    ├── FilterError                  a filter does not parse, or names something unknown
-    ├── UnknownFormatError           no exporter has that name
+    ├── UsageError                   what was asked for contradicts itself, or cannot be
+    │   ├── FilterError              a filter does not parse, or names something unknown
+    │   └── UnknownFormatError       no exporter, style or form of time has that name
     ├── MissingDependencyError       something that wcap does not install itself is absent
     └── RecordError                  a recording could not be started or finished
         ├── NotPermittedError        it needs root, or CAP_BPF and CAP_PERFMON
@@ -20,6 +21,8 @@ Messages are one line: lowercase, no full stop, what was expected, what was foun
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 
 class WcapError(Exception):
@@ -38,6 +41,10 @@ class FormatError(WcapError):
         super().__init__(reason if offset is None else f"{reason} (at byte {offset})")
         self.reason = reason
         self.offset = offset
+
+    def at(self, offset: int) -> Self:
+        """Return the same fault with its place, if it did not know it yet."""
+        return self if self.offset is not None else type(self)(self.reason, offset)
 
 
 class NotACaptureError(FormatError):
@@ -60,12 +67,16 @@ class LimitError(FormatError):
     """A declared size exceeds a limit of SPEC.md section 9."""
 
 
-class FilterError(WcapError):
+class UsageError(WcapError):
+    """What was asked for contradicts itself, or cannot be."""
+
+
+class FilterError(UsageError):
     """A filter does not parse, or names something unknown."""
 
 
-class UnknownFormatError(WcapError):
-    """No exporter has that name; the message lists the ones there are."""
+class UnknownFormatError(UsageError):
+    """No exporter, style or form of time has that name; the message lists the ones there are."""
 
 
 class MissingDependencyError(WcapError):

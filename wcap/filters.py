@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wcap.chunks import Summary
+from wcap.chunk_summary import Summary
 from wcap.errors import FilterError
 from wcap.events import EventBatch, Gap
 

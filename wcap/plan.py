@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wcap.errors import CorruptionError, FormatError, TruncatedError
-from wcap.format import (
-    ENVELOPE,
-    FOOTER_SIZE,
-    MAGIC_SIZE,
-    Envelope,
-    FrameType,
-    IndexEntry,
-    decode_footer,
-    decode_index,
-)
+from wcap.envelope import ENVELOPE, MAGIC_SIZE, Envelope
+from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError
+from wcap.format import FOOTER_SIZE, FrameType, IndexEntry, decode_footer, decode_index
 from wcap.sources import FileSource
 
 
@@ -34,6 +26,11 @@ class Plan:
 def no_footer() -> TruncatedError:
     """Return what is wrong with a capture that has no footer."""
     return TruncatedError("no footer: the recorder was stopped before it could close the file")
+
+
+def unexpected_number(envelope: Envelope, expected: int, offset: int) -> CorruptionError:
+    """Return what is wrong where frames are missing, stand twice or lie in another order."""
+    return CorruptionError(f"frame {expected} expected, frame {envelope.number} found", offset)
 
 
 def plan(file: FileSource) -> Plan:
@@ -55,19 +52,28 @@ def _indexed(file: FileSource) -> list[IndexEntry] | None:
         return None
     if footer.envelope.type != FrameType.FOOTER:
         return None
-    entries: list[IndexEntry] = []
+    parts: list[tuple[IndexEntry, ...]] = []
     place: int | None = decode_footer(footer.body)
-    before = footer.offset
+    # The frames from here on, and this number on, are accounted for: nothing may be left out.
+    start, number = footer.offset, footer.envelope.number
     while place is not None:
-        if not MAGIC_SIZE <= place < before:
-            raise CorruptionError(f"an index is said to be at byte {place}", before)
+        if not MAGIC_SIZE <= place < start:
+            raise CorruptionError(f"an index is said to be at byte {place}", start)
         frame = file.frame(place)
-        if frame.envelope.type != FrameType.INDEX:
-            raise CorruptionError(f"an index expected, frame type {frame.envelope.type} found", place)
-        index = decode_index(frame.body, place)
-        entries[:0] = index.entries
-        before, place = place, index.previous
-    return entries
+        envelope = frame.envelope
+        if envelope.type != FrameType.INDEX:
+            raise CorruptionError(f"an index expected, frame type {envelope.type} found", place)
+        if (place + ENVELOPE.size + envelope.length, envelope.number + 1) != (start, number):
+            raise CorruptionError(f"frames before byte {start} are in no index", place)
+        index = decode_index(frame.body, place, envelope.number)
+        parts.append(index.entries)
+        start, number = place, envelope.number
+        if index.entries:
+            start, number = index.entries[0].offset, index.entries[0].number
+        place = index.previous
+    if (start, number) != (MAGIC_SIZE, 0):
+        raise CorruptionError(f"frames before byte {start} are in no index", start)
+    return [entry for part in reversed(parts) for entry in part]
 
 
 def _survey(file: FileSource) -> Plan:
@@ -78,23 +84,19 @@ def _survey(file: FileSource) -> Plan:
     while offset is not None and offset < file.size:
         try:
             envelope = file.envelope(offset)
-            _check_number(envelope, number, offset)
+            if envelope.number != number:
+                raise unexpected_number(envelope, number, offset)
         except FormatError as error:
             offset, number = _recover(file, found, error, offset, number)
             continue
         footer = envelope.type == FrameType.FOOTER
         length = ENVELOPE.size + envelope.length
-        found.entries.append(IndexEntry(envelope.type, offset, length))
+        found.entries.append(IndexEntry(envelope.number, envelope.type, offset, length))
         offset += length
         number = envelope.number + 1
     if not footer:
         found.damage.append(no_footer())
     return found
-
-
-def _check_number(envelope: Envelope, expected: int, offset: int) -> None:
-    if envelope.number != expected:
-        raise CorruptionError(f"frame {expected} expected, frame {envelope.number} found", offset)
 
 
 def _recover(
@@ -105,23 +107,21 @@ def _recover(
     Returns:
         The place of the next whole frame that was not read yet, and its number.
     """
+    start = offset
     if found.entries:
         last = found.entries[-1]
         try:
             file.frame(last.offset)
         except FormatError as cause:
             found.entries.pop()
-            found.damage.append(cause)
-            start, number = last.offset + 1, number - 1
-        else:
-            found.damage.append(error)
-            start = offset
-    else:
-        found.damage.append(error)
-        start = offset
-    while (place := file.next_whole(start)) is not None:
-        envelope = file.envelope(place)
-        if envelope.number >= number:
-            return place, envelope.number
-        start = place + ENVELOPE.size + envelope.length  # a frame that stands twice
+            error, start, number = cause, last.offset + 1, last.number
+    found.damage.append(error)
+    try:
+        while (place := file.next_whole(start)) is not None:
+            envelope = file.envelope(place)
+            if envelope.number >= number:
+                return place, envelope.number
+            start = place + ENVELOPE.size + envelope.length  # a frame that stands twice
+    except LimitError as wasteful:
+        found.damage.append(wasteful)
     return None, number

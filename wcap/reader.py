@@ -9,8 +9,9 @@ what is whole is delivered.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,33 +19,43 @@ from typing import BinaryIO, Literal, Self, TypeAlias
 
 import numpy as np
 
-from wcap.chunks import Chunk, Summary, decode_results, decode_summary
-from wcap.errors import CorruptionError, FormatError, TruncatedError, UnsupportedVersionError
+from wcap.chunk_summary import Summary, decode_summary
+from wcap.chunks import Chunk, decode_results
+from wcap.envelope import MAGIC_SIZE
+from wcap.errors import (
+    CorruptionError,
+    FormatError,
+    LimitError,
+    TruncatedError,
+    UnsupportedVersionError,
+)
 from wcap.events import Event, EventBatch, Gap
 from wcap.filters import Filter
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    MAGIC_SIZE,
     End,
     FrameType,
     Header,
+    IndexEntry,
     decode_end,
     decode_gaps,
     decode_header,
 )
-from wcap.plan import no_footer, plan
+from wcap.plan import no_footer, plan, unexpected_number
 from wcap.sources import FileSource, Frame, StreamSource
 
 ErrorMode: TypeAlias = Literal["strict", "salvage"]
 EVERYTHING = Filter()
 
+# SPEC.md section 9: late results of a whole file; they are kept for when their chunk is read.
+MAX_RESULTS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkPlace:
-    """A chunk of events in the file: its place, its length in bytes and, if known, its summary."""
+    """A chunk of events in the file, and its summary if the index has one."""
 
-    offset: int
-    length: int
+    entry: IndexEntry
     summary: Summary | None
 
 
@@ -57,6 +68,10 @@ class Capture:
         errors: ``strict`` delivers everything whole, then raises what was wrong; ``salvage``
             notes it in `damage` instead.
 
+    A file can be read any number of times, a pipe once. A column of a batch is decoded when it
+    is first looked at: where its bytes break the format although their checksum holds (no wcap
+    writes such a file), the `FormatError` comes from there, whatever ``errors`` says.
+
     Raises:
         NotACaptureError, UnsupportedVersionError: the file is none, or of a newer version.
         FormatError: its header is damaged.
@@ -67,7 +82,10 @@ class Capture:
         gaps: events lost while recording, as far as read; with an index, all of them.
         end: how the recording ended; None while unknown.
         indexed: whether the file was closed in the usual way and has its index.
+        position: how far into the file `batches` or `summaries` is, in bytes.
     """
+
+    header: Header
 
     def __init__(
         self, stream: BinaryIO, *, name: str = "capture", errors: ErrorMode = "strict"
@@ -77,11 +95,14 @@ class Capture:
         self.gaps: list[Gap] = []
         self.end: End | None = None
         self.indexed = False
+        self.position = 0
         self.version: tuple[int, int]
         self._errors = errors
         self._stream = stream
         self._results: dict[tuple[int, int], tuple[int, int]] = {}
         self._chunks: list[ChunkPlace] = []
+        self._known_damage: set[str] = set()
+        self._next_number = 1
         self._footer_seen = False
         if stream.seekable():
             self._file: FileSource | None = FileSource(stream)
@@ -117,17 +138,32 @@ class Capture:
             fcntl.flock(self._stream.fileno(), fcntl.LOCK_UN)
         return False
 
+    @property
+    def late_results(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        """Results written after their event's chunk: (cpu, sequence) → (returned, duration_ns).
+
+        The batches of a file have them in place; a pipe's, which went by before, cannot.
+        """
+        return self._results
+
     def summaries(self) -> Iterator[Summary]:
         """Yield what each chunk holds, from the index where there is one.
 
         Raises:
             FormatError: as `batches` does.
         """
-        for found in self._read(EVERYTHING, summaries_only=True):
-            if isinstance(found, Summary):
-                yield found
-            elif isinstance(found, Chunk):
-                yield found.summary
+        if self._file is None:
+            for found in self._from_pipe(EVERYTHING):
+                if isinstance(found, Chunk):
+                    yield found.summary
+        else:
+            for place in self._chunks:
+                self.position = place.entry.offset
+                if place.summary is not None:
+                    yield place.summary
+                elif (chunk := self._chunk_at(self._file, place)) is not None:
+                    yield chunk.summary
+        self._raise_damage()
 
     def batches(self, where: Filter = EVERYTHING) -> Iterator[EventBatch]:
         """Yield the events that match, in time order, chunk by chunk.
@@ -144,18 +180,21 @@ class Capture:
 
     def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
         """Yield batches as `batches` does, and every gap where it lies between their events."""
-        waiting: list[Gap] = []
-        for found in self._read(where):
+        waiting: list[tuple[int, int, Gap]] = []
+        stream = (
+            self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
+        )
+        for count, found in enumerate(stream):
             if isinstance(found, Gap):
-                waiting.append(found)
-            elif isinstance(found, Chunk):
-                try:
+                heapq.heappush(waiting, (found.last_ns, count, found))
+            else:
+                pieces: list[EventBatch | Gap] = []
+                with self._noting():
                     batch = where.apply(found.batch(self._results))
-                except FormatError as error:
-                    self._note(error)
-                    continue
-                yield from _with_gaps(batch, waiting)
-        yield from waiting
+                    pieces = _with_gaps(batch, waiting)
+                yield from pieces
+        while waiting:
+            yield heapq.heappop(waiting)[-1]
         self._raise_damage()
 
     def __iter__(self) -> Iterator[Event]:
@@ -182,7 +221,10 @@ class Capture:
             raise CorruptionError(
                 f"a header expected, frame type {frame.envelope.type} found", frame.offset
             )
-        self.header = decode_header(frame.body)
+        try:
+            self.header = decode_header(frame.body)
+        except FormatError as error:
+            raise error.at(frame.offset) from error
 
     def _plan(self, file: FileSource) -> None:
         found = plan(file)
@@ -190,16 +232,12 @@ class Capture:
         for error in found.damage:
             self._note(error)
         for entry in found.entries:
-            try:
+            with self._noting(entry.offset):
                 if entry.type == FrameType.EVENTS:
                     summary = None if entry.summary is None else decode_summary(entry.summary)
-                    self._chunks.append(ChunkPlace(entry.offset, entry.length, summary))
-                elif entry.type != FrameType.HEADER:
-                    self._take(file.frame(entry.offset))
-            except UnsupportedVersionError:
-                raise
-            except FormatError as error:
-                self._note(error)
+                    self._chunks.append(ChunkPlace(entry, summary))
+                elif entry.number > 0:  # the header, frame 0, was read first of all
+                    self._take(_frame_at(file, entry))
         self.gaps.sort(key=lambda gap: gap.last_ns)
 
     def _take(self, frame: Frame) -> Chunk | None:
@@ -207,71 +245,81 @@ class Capture:
         kind = frame.envelope.type
         if kind == FrameType.EVENTS:
             return Chunk(frame.body, self.header.clock)
+        if kind == FrameType.HEADER:
+            raise CorruptionError("a second header", frame.offset)
         if kind == FrameType.GAPS:
             self.gaps += decode_gaps(frame.body, self.header.clock)
         elif kind == FrameType.RESULTS:
-            self._results.update(decode_results(frame.body))
+            self._take_results(frame)
         elif kind == FrameType.END:
             self.end = decode_end(frame.body)
         elif kind == FrameType.FOOTER:
             self._footer_seen = True
         elif kind != FrameType.INDEX and kind < FIRST_OPTIONAL_TYPE:
-            raise UnsupportedVersionError(
-                f"frame type {kind} needs a newer wcap", frame.offset
-            )
+            raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap", frame.offset)
         return None
 
-    def _read(self, where: Filter, *, summaries_only: bool = False) -> Iterator[Chunk | Summary | Gap]:
-        if self._file is None:
-            yield from self._from_pipe(where)
-        else:
-            yield from self._from_file(self._file, where, summaries_only=summaries_only)
+    def _take_results(self, frame: Frame) -> None:
+        results = decode_results(frame.body)
+        if len(self._results) + len(results) > MAX_RESULTS:
+            raise LimitError(f"more than {MAX_RESULTS} late results", frame.offset)
+        self._results.update(results)
 
-    def _from_file(
-        self, file: FileSource, where: Filter, *, summaries_only: bool
-    ) -> Iterator[Chunk | Summary | Gap]:
+    def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
         yield from self.gaps
         offset_ns = self.header.clock.offset_ns
         for place in self._chunks:
-            if place.summary is not None:
-                if not where.may_match(place.summary, offset_ns):
-                    continue
-                if summaries_only:
-                    yield place.summary
-                    continue
-            try:
-                chunk = Chunk(file.frame(place.offset).body, self.header.clock)
-            except FormatError as error:
-                self._note(error)
+            self.position = place.entry.offset
+            if place.summary is not None and not where.may_match(place.summary, offset_ns):
                 continue
-            if where.may_match(chunk.summary, offset_ns):
+            chunk = self._chunk_at(file, place)
+            if chunk is not None and where.may_match(chunk.summary, offset_ns):
                 yield chunk
 
+    def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
+        with self._noting(place.entry.offset):
+            chunk = Chunk(_frame_at(file, place.entry).body, self.header.clock)
+            if place.summary not in (None, chunk.summary):
+                self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
+            return chunk
+        return None
+
     def _from_pipe(self, where: Filter) -> Iterator[Chunk | Gap]:
-        number = 1
+        explained = False  # whether damage just noted explains that frames are missing
         for frame in self._frames:
             if isinstance(frame, FormatError):
                 self._note(frame)
+                explained = True
                 continue
-            known = len(self.gaps)
-            try:
-                if frame.envelope.number < number:
-                    raise CorruptionError(f"frame {frame.envelope.number} stands twice", frame.offset)
-                number = frame.envelope.number + 1
+            self.position = frame.offset
+            number, known, chunk = frame.envelope.number, len(self.gaps), None
+            if number != self._next_number and not explained:
+                self._note(unexpected_number(frame.envelope, self._next_number, frame.offset))
+            if number < self._next_number:
+                continue  # it stands twice
+            self._next_number = number + 1
+            explained = False
+            with self._noting(frame.offset):
                 chunk = self._take(frame)
-            except UnsupportedVersionError:
-                raise
-            except FormatError as error:
-                self._note(error)
-                continue
             yield from self.gaps[known:]
             if chunk is not None and where.may_match(chunk.summary, self.header.clock.offset_ns):
                 yield chunk
         if not self._footer_seen:
             self._note(no_footer())
 
+    @contextlib.contextmanager
+    def _noting(self, offset: int | None = None) -> Iterator[None]:
+        """Note what is wrong in place of raising it, unless the capture needs a newer reader."""
+        try:
+            yield
+        except UnsupportedVersionError:
+            raise
+        except FormatError as error:
+            self._note(error if offset is None else error.at(offset))
+
     def _note(self, error: FormatError) -> None:
-        if all(str(error) != str(known) for known in self.damage):
+        if str(error) not in self._known_damage:
+            self._known_damage.add(str(error))
             self.damage.append(error)
 
     def _raise_damage(self) -> None:
@@ -279,20 +327,34 @@ class Capture:
             raise self.damage[0]
 
 
-def _with_gaps(batch: EventBatch, waiting: list[Gap]) -> Iterator[EventBatch | Gap]:
-    """Yield a batch, cut where a gap of those waiting lies before one of its events."""
-    start = 0
-    while waiting and len(batch) and waiting[0].last_ns <= batch.time_ns[-1]:
-        gap = waiting.pop(0)
-        cut = int(np.searchsorted(batch.time_ns, gap.last_ns))
+def _frame_at(file: FileSource, entry: IndexEntry) -> Frame:
+    """Read a frame, and see that it is the one that the index or the survey promised."""
+    frame = file.frame(entry.offset)
+    found = frame.envelope
+    if (found.number, found.type) != (entry.number, entry.type):
+        raise CorruptionError(
+            f"frame {entry.number} of type {entry.type} expected, "
+            f"frame {found.number} of type {found.type} found",
+            entry.offset,
+        )
+    return frame
+
+
+def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[EventBatch | Gap]:
+    """Cut a batch where a gap of the heap ``waiting`` lies before one of its events."""
+    if len(batch) == 0 or not waiting:
+        return [batch] * (len(batch) > 0)
+    pieces: list[EventBatch | Gap] = []
+    time_ns, start = batch.time_ns, 0
+    while waiting and waiting[0][0] <= time_ns[-1]:
+        gap = heapq.heappop(waiting)[-1]
+        cut = int(np.searchsorted(time_ns, gap.last_ns))
         if cut > start:
-            yield batch.select(slice(start, cut))
+            pieces.append(batch.select(slice(start, cut)))
             start = cut
-        yield gap
-    if start == 0 and len(batch):
-        yield batch
-    elif start < len(batch):
-        yield batch.select(slice(start, len(batch)))
+        pieces.append(gap)
+    pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
+    return pieces
 
 
 def open_capture(path: str | Path, *, errors: ErrorMode = "strict") -> Capture:
@@ -309,7 +371,7 @@ def open_capture(path: str | Path, *, errors: ErrorMode = "strict") -> Capture:
     """
     if str(path) == "-":
         return Capture(sys.stdin.buffer, name="standard input", errors=errors)
-    stream = Path(path).open("rb")
+    stream = Path(path).open("rb")  # noqa: SIM115  # the capture closes it
     try:
         return Capture(stream, name=str(path), errors=errors)
     except BaseException:

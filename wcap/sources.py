@@ -10,8 +10,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from wcap.errors import FormatError, TruncatedError
-from wcap.format import (
+from wcap.envelope import (
     ENVELOPE,
     MAGIC_SIZE,
     MARKER,
@@ -22,9 +21,16 @@ from wcap.format import (
     decode_envelope,
     decode_preamble,
 )
+from wcap.errors import FormatError, LimitError, TruncatedError
 
-# How much is read at a time while looking for a marker.
-_WINDOW = 1 << 20
+# How much is read at a time while looking for a marker: little at first, for damage is small.
+_FIRST_WINDOW = 4 << 10
+_LAST_WINDOW = 1 << 20
+# SPEC.md section 12.2: how much may be checked in vain while looking for a whole frame: so often
+# the bytes that there are, and this much in any case. Frames of other captures in payloads take
+# the first once; only a file made to waste time takes more.
+_VAIN_TIMES = 4
+_VAIN_BYTES = 256 << 20
 
 
 class Frame(NamedTuple):
@@ -35,11 +41,28 @@ class Frame(NamedTuple):
     body: bytes
 
 
+class _Patience:
+    """Ends the search for whole frames in bytes that were made to look like their starts."""
+
+    def __init__(self) -> None:
+        self.spent = 0
+
+    def check(self, available: int, offset: int) -> None:
+        """See that no more was checked in vain than an honest file can make a reader check.
+
+        Raises:
+            LimitError: it was more.
+        """
+        if self.spent > _VAIN_BYTES + _VAIN_TIMES * available:
+            raise LimitError(f"{self.spent} bytes searched in vain for whole frames", offset)
+
+
 class FileSource:
     """Frames of a file, read from any place in it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._patience = _Patience()
         self.size = stream.seek(0, io.SEEK_END)
         self.preamble: Preamble = decode_preamble(self._at(0, MAGIC_SIZE))
 
@@ -73,20 +96,38 @@ class FileSource:
         return Frame(offset, envelope, body)
 
     def next_whole(self, offset: int) -> int | None:
-        """Return where the first whole frame at or after ``offset`` starts, or None."""
+        """Return where the first whole frame at or after ``offset`` starts, or None.
+
+        Raises:
+            LimitError: the file wastes more time than an honest one can.
+        """
+        size = _FIRST_WINDOW
         while offset < self.size:
-            window = self._at(offset, _WINDOW + MARKER_AT + len(MARKER))
+            self._patience.check(self.size, offset)
+            self._patience.spent += size
+            window = self._at(offset, size + MARKER_AT + len(MARKER) - 1)
             place = window.find(MARKER, MARKER_AT)
             while place >= 0:
                 candidate = offset + place - MARKER_AT
-                try:
-                    self.frame(candidate)
-                except FormatError:
-                    place = window.find(MARKER, place + 1)
-                else:
+                if self._is_whole(candidate):
                     return candidate
-            offset += _WINDOW
+                self._patience.check(self.size, candidate)
+                place = window.find(MARKER, place + 1)
+            offset += size
+            size = min(2 * size, _LAST_WINDOW)
         return None
+
+    def _is_whole(self, offset: int) -> bool:
+        try:
+            length = self.envelope(offset).length
+        except FormatError:
+            return False
+        try:
+            self.frame(offset)
+        except FormatError:
+            self._patience.spent += length
+            return False
+        return True
 
     def _at(self, offset: int, length: int) -> bytes:
         self._stream.seek(offset)
@@ -101,6 +142,8 @@ class StreamSource:
         self._read = getattr(stream, "read1", stream.read)
         self._buffer = bytearray()
         self._offset = 0
+        self._ended = False
+        self._patience = _Patience()
         self._fill(MAGIC_SIZE)
         self.preamble: Preamble = decode_preamble(bytes(self._buffer[:MAGIC_SIZE]))
         self._drop(MAGIC_SIZE)
@@ -115,13 +158,16 @@ class StreamSource:
                 if not seeking:
                     yield error
                 seeking = True
-                if isinstance(error, TruncatedError) and not self._find(MARKER_AT + 1):
-                    return
-                if not isinstance(error, TruncatedError):
-                    self._find(MARKER_AT + 1)
             else:
                 seeking = False
                 yield frame
+                continue
+            try:
+                self._patience.check(self._offset, self._offset)
+            except LimitError as error:
+                yield error
+                return
+            self._find_marker()
 
     def _next(self) -> Frame:
         if not self._fill(ENVELOPE.size):
@@ -131,33 +177,34 @@ class StreamSource:
         if not self._fill(whole):
             raise _cut(self._offset, whole, len(self._buffer))
         body = bytes(memoryview(self._buffer)[ENVELOPE.size : whole])
-        check_body(envelope, body, self.preamble.salt, self._offset)
+        try:
+            check_body(envelope, body, self.preamble.salt, self._offset)
+        except FormatError:
+            self._patience.spent += whole
+            raise
         frame = Frame(self._offset, envelope, body)
         self._drop(whole)
         return frame
 
-    def _find(self, start: int) -> bool:
-        """Drop bytes up to a possible frame after this one; False at the stream's end."""
-        while True:
-            self._fill(start + len(MARKER))
+    def _find_marker(self) -> None:
+        """Drop bytes up to where a frame after this one may start, or to the stream's end."""
+        start = MARKER_AT + 1
+        while self._fill(start + len(MARKER)):
             place = self._buffer.find(MARKER, start)
             if place >= 0:
                 self._drop(place - MARKER_AT)
-                return True
-            keep = min(len(self._buffer), MARKER_AT + len(MARKER) - 1)
-            self._drop(len(self._buffer) - keep)
-            if not self._fill(len(self._buffer) + 1):
-                self._drop(len(self._buffer))
-                return False
+                return
+            # A marker may lie across the end of what has been read.
+            self._drop(len(self._buffer) - (MARKER_AT + len(MARKER) - 1))
             start = MARKER_AT
+        self._drop(len(self._buffer))
 
     def _fill(self, length: int) -> bool:
-        while len(self._buffer) < length:
+        while len(self._buffer) < length and not self._ended:
             more = self._read(max(length - len(self._buffer), 1 << 16))
-            if not more:
-                return False
             self._buffer += more
-        return True
+            self._ended = not more
+        return len(self._buffer) >= length
 
     def _drop(self, length: int) -> None:
         del self._buffer[:length]

@@ -2,18 +2,18 @@
 
 The verdict is a proof, not an impression. Each CPU numbers its events from 1, the lost ones too,
 and the recorder writes down how far each got. So a capture is complete when the sequence numbers
-of its chunks leave no hole, and there are as many events as there are numbers. A hole that no
-gap explains, and a sum that does not come out, are themselves reported.
+of its chunks leave no hole, and each CPU has as many events as numbers. A hole that no gap
+explains, and a sum that does not come out, are themselves reported.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wcap.chunks import Summary
+from wcap.chunk_summary import Summary
 from wcap.errors import FormatError
 from wcap.events import Gap
 from wcap.format import End, Header
@@ -51,12 +51,13 @@ class Facts:
         chunks, events: how many there are.
         captured, written: bytes of payload in the capture, and bytes that the kernel took.
         failed, truncated, unreadable, unfinished, results_lost: how many events are such.
+        unseen: events of which bytes reached the kernel, or may have, that could not be read.
         cpus: on which events were seen.
         first_ns, last_ns: of the first and the last event.
         expected: events that the recorder counted, lost ones included.
         holes: what is missing without a gap that says so.
-        discrepancy: how many of those expected are no event, loss or hole; negative when these
-            are more than expected.
+        discrepancies: for each CPU on which they are not equally many: expected events minus
+            events, losses and holes.
         uncounted: sequence numbers above the last that the recorder counted on their CPU.
         size: of the file in bytes, unless it came through a pipe.
     """
@@ -70,6 +71,7 @@ class Facts:
     failed: int = 0
     truncated: int = 0
     unreadable: int = 0
+    unseen: int = 0
     unfinished: int = 0
     results_lost: int = 0
     cpus: int = 0
@@ -77,7 +79,7 @@ class Facts:
     last_ns: int | None = None
     expected: int | None = None
     holes: list[Hole] = field(default_factory=list)
-    discrepancy: int = 0
+    discrepancies: dict[int, int] = field(default_factory=dict)
     uncounted: int = 0
     gaps: list[Gap] = field(default_factory=list)
     damage: list[FormatError] = field(default_factory=list)
@@ -108,7 +110,11 @@ class Facts:
 
     @property
     def complete(self) -> bool:
-        """Whether it is proved that nothing is missing; a payload cut at the snaplen is not."""
+        """Whether it is proved that nothing is missing.
+
+        What the snaplen cut was not asked for; what the kernel could not read either was not
+        written.
+        """
         return not (
             self.growing
             or self.damage
@@ -116,11 +122,12 @@ class Facts:
             or self.end is None
             or any(self.end.lost.values())
             or any(self.end.lost_results.values())
+            or self.end.unfollowed
             or self.holes
-            or self.discrepancy
+            or self.discrepancies
             or self.uncounted
             or self.results_lost
-            or self.unreadable
+            or self.unseen
         )
 
 
@@ -157,8 +164,16 @@ def _account(facts: Facts, proof: _Proof) -> None:
     facts.holes = list(proof.holes(facts.gaps, counted))
     if facts.end is not None:
         facts.expected = sum(counted.values())
-        found = facts.events + facts.lost + sum(hole.count for hole in facts.holes)
-        facts.discrepancy = facts.expected - found
+        found = proof.events.copy()
+        for gap in facts.gaps:
+            found[gap.cpu] += gap.count
+        for hole in facts.holes:
+            found[hole.cpu] += hole.count
+        facts.discrepancies = {
+            cpu: counted.get(cpu, 0) - found[cpu]
+            for cpu in sorted(found.keys() | counted)
+            if found[cpu] != counted.get(cpu, 0)
+        }
         facts.uncounted = sum(
             max(0, reached - counted.get(cpu, 0)) for cpu, reached in proof.reached.items()
         )
@@ -172,6 +187,7 @@ def _add(facts: Facts, summary: Summary, offset_ns: int) -> None:
     facts.failed += summary.failed
     facts.truncated += summary.truncated
     facts.unreadable += summary.unreadable
+    facts.unseen += summary.unseen
     facts.unfinished += summary.unfinished
     facts.results_lost += summary.results_lost
     first_ns, last_ns = summary.first_ns + offset_ns, summary.last_ns + offset_ns
@@ -184,16 +200,19 @@ class _Proof:
 
     Attributes:
         reached: the highest number seen of each CPU.
+        events: how many events were seen of each CPU.
     """
 
     def __init__(self) -> None:
+        self.events: Counter[int] = Counter()
         self.reached: dict[int, int] = {}
         self._seen_ns: dict[int, int] = {}
         self._skipped: list[Hole] = []
 
     def add(self, summary: Summary, offset_ns: int) -> None:
         """Take in a chunk, in the order of the file."""
-        for cpu, first, last in summary.sequences:
+        for cpu, first, last, events in summary.sequences:
+            self.events[cpu] += events
             reached = self.reached.get(cpu, 0)
             if first > reached + 1:
                 after_ns, before_ns = self._seen_ns.get(cpu), summary.last_ns + offset_ns

@@ -8,6 +8,7 @@ back to the last whole frame before the error is raised.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from wcap import chunks
+from wcap.envelope import encode_frame, encode_preamble
+from wcap.errors import LimitError
 from wcap.events import EventBatch, Gap
 from wcap.format import (
     End,
@@ -25,19 +28,18 @@ from wcap.format import (
     IndexEntry,
     encode_end,
     encode_footer,
-    encode_frame,
     encode_gaps,
     encode_header,
     encode_index,
-    encode_preamble,
 )
 
 # A chunk is closed at this many events or payload bytes: large enough to compress and to skip,
 # small enough that a reader's memory stays near 10 MiB.
 CHUNK_EVENTS = 1 << 17
 CHUNK_PAYLOAD = 8 << 20
-# An index frame is written after this many frames, so a writer's memory stays flat.
-INDEX_FRAMES = 4096
+# An index frame is written after this many frames, so that a writer's memory stays flat, and the
+# fullest summaries stay within what SPEC.md section 9 allows one index frame.
+INDEX_FRAMES = 256
 
 
 class CaptureWriter:
@@ -73,9 +75,19 @@ class CaptureWriter:
 
         Raises:
             OSError: the stream refused; everything written before is whole.
+            LimitError: one event exceeds what a chunk may hold (SPEC.md section 9).
         """
-        for part in _parts(batch):
-            body, summary = chunks.encode_events(part, self._clock)
+        waiting = _parts(batch)[::-1]
+        while waiting:
+            part = waiting.pop()
+            try:
+                body, summary = chunks.encode_events(part, self._clock)
+            except LimitError:
+                if len(part) == 1:
+                    raise
+                middle = len(part) // 2
+                waiting += [part.select(slice(middle, None)), part.select(slice(0, middle))]
+                continue
             self._frame(FrameType.EVENTS, body, summary)
             self.events += len(part)
             self.payload_bytes += summary["captured"]
@@ -87,8 +99,9 @@ class CaptureWriter:
 
     def write_results(self, results: Sequence[tuple[int, int, int, int]]) -> None:
         """Write (cpu, sequence, returned, duration_ns) of events written as unfinished."""
-        if results:
-            self._frame(FrameType.RESULTS, chunks.encode_results(results))
+        for start in range(0, len(results), CHUNK_EVENTS):
+            part = results[start : start + CHUNK_EVENTS]
+            self._frame(FrameType.RESULTS, chunks.encode_results(part))
 
     def close(self, end: End | None = None) -> None:
         """Write the end, the index and the footer. The stream stays open."""
@@ -117,14 +130,16 @@ class CaptureWriter:
         finally:
             self._stream.close()
 
-    def _frame(self, kind: FrameType, body: bytes, summary: dict[str, object] | None = None) -> None:
+    def _frame(
+        self, kind: FrameType, body: bytes, summary: dict[str, object] | None = None
+    ) -> None:
         if len(self._entries) >= INDEX_FRAMES:
             self._write_index()
         frame = encode_frame(kind, body, self._number, self._salt)
-        start = self._offset
+        entry = IndexEntry(self._number, kind, self._offset, len(frame), summary)
         self._put(frame)
         self._number += 1
-        self._entries.append(IndexEntry(kind, start, len(frame), summary))
+        self._entries.append(entry)
 
     def _write_index(self) -> None:
         body = encode_index(Index(tuple(self._entries), self._last_index))
@@ -138,12 +153,20 @@ class CaptureWriter:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[self._stream.write(rest) :]
-        except OSError:
+                rest = rest[_write(self._stream, rest) :]
+        except BaseException:
             with contextlib.suppress(OSError):
                 self._stream.truncate(self._offset)
+                self._stream.seek(self._offset)
             raise
         self._offset += len(data)
+
+
+def _write(stream: BinaryIO, data: memoryview) -> int:
+    written: int | None = stream.write(data)
+    if written is None:  # an unbuffered stream that must not wait, and would have to
+        raise BlockingIOError(errno.EAGAIN, "the output is full and set not to wait")
+    return written
 
 
 def create(path: str | Path, header: Header, *, force: bool = False) -> CaptureWriter:
@@ -160,7 +183,12 @@ def create(path: str | Path, header: Header, *, force: bool = False) -> CaptureW
         FileExistsError: ``path`` exists and ``force`` is not given.
         OSError: it cannot be created.
     """
-    return CaptureWriter(open_output(path, force=force), header)
+    stream = open_output(path, force=force)
+    try:
+        return CaptureWriter(stream, header)
+    except BaseException:
+        stream.close()
+        raise
 
 
 def open_output(path: str | Path, *, force: bool = False) -> BinaryIO:

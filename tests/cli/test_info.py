@@ -116,6 +116,7 @@ def test_json_has_the_documented_keys(path, capsys):
         "failed_events": 0,
         "truncated_events": 1,
         "unreadable_events": 0,
+        "unseen_events": 0,
         "unfinished": 0,
         "results_lost": 0,
         "started_ns": STARTED_NS,
@@ -126,6 +127,8 @@ def test_json_has_the_documented_keys(path, capsys):
         "clock_step_ns": 0,
         "ended": "signal",
         "exit_status": None,
+        "unfollowed": 0,
+        "end_warnings": [],
         "format_version": "1.0",
         "file_bytes": path.stat().st_size,
         "chunks": 1,
@@ -133,7 +136,7 @@ def test_json_has_the_documented_keys(path, capsys):
         "indexed": True,
         "growing": False,
         "expected_events": 1,
-        "discrepancy": 0,
+        "discrepancies": [],
         "uncounted": 0,
         "lost_by_cause": {},
         "lost_results_by_cause": {},
@@ -148,11 +151,12 @@ def test_json_has_the_documented_keys(path, capsys):
         Facts,
         header=st.just(HEADER),
         version=st.just((1, 0)),
-        unreadable=st.integers(0, 1),
+        unreadable=st.integers(0, 2),
+        unseen=st.integers(0, 1),
         results_lost=st.integers(0, 1),
         truncated=st.integers(0, 1),
         unfinished=st.integers(0, 1),
-        discrepancy=st.integers(-1, 1),
+        discrepancies=st.dictionaries(st.integers(0, 2), st.sampled_from([-1, 1])),
         uncounted=st.integers(0, 1),
         holes=st.lists(st.just(Hole(0, 1, 2, None, None)), max_size=1),
         gaps=st.lists(st.just(FULL), max_size=1),
@@ -196,6 +200,62 @@ def test_a_write_that_had_not_returned_is_said_next_to_the_verdict(path, capsys)
     assert out.endswith("1 write had not returned when recording ended\n")
 
 
+def test_a_payload_that_the_kernel_could_not_read_either_is_said_next_to_the_verdict(path, capsys):
+    write_capture(path, batch_of(write(b"", count=6, returned=-14, flags=EventFlag.UNREADABLE)))
+
+    status, out = run(capsys, path)
+
+    assert status == 0
+    assert out.endswith(
+        "1 payload could not be read, but of what is missing the kernel took nothing\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("output", "nobody read any more what was shown"), ("\x1b[1mnewer", "\\x1b[1mnewer")],
+)
+def test_why_a_recording_ended_is_said_in_words_where_the_reason_is_known(
+    path, capsys, reason, said
+):
+    closed(path, batch_of(write()), reason=reason)
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert f"Z, {said}, after 10 s\n" in out
+    assert found["ended"] == reason
+
+
+def test_a_warning_is_said_once_though_it_was_given_at_the_start(path, capsys):
+    header = dataclasses.replace(HEADER, warnings=("no BTF",))
+    closed(path, batch_of(write()), header=header, warnings=("no BTF", "the command runs on"))
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert out.count("warning           ") == 2
+    assert out.count("no BTF") == 1
+    assert "warning           the command runs on\n" in out
+    assert found["end_warnings"] == ["no BTF", "the command runs on"]
+
+
+def test_every_cpu_whose_events_do_not_add_up_is_named(path, capsys):
+    rows = [
+        {**write(cpu=cpu, after_ns=number), "sequence": number}
+        for cpu, number in ((0, 1), (0, 4), (1, 1), (2, 1))
+    ]
+    closed(path, batch_of(*rows), sequences={0: 4, 1: 1})
+
+    status, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert status == 3
+    assert "2 events not accounted for inside chunks:\n    2 events on CPU 0\n" in out
+    assert "1 event more than the recorder counted:\n    1 event on CPU 2\n" in out
+    assert found["discrepancies"] == [{"cpu": 0, "events": 2}, {"cpu": 2, "events": -1}]
+
+
 def test_lost_events_are_told_with_time_cpu_and_cause(path, capsys):
     write_capture(path, batch_of(write()), gaps=[FULL])
 
@@ -234,7 +294,8 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
         ),
         ({"sequences": {}}, "1 number beyond the last that a CPU counted"),
         ({"lost": {"queue full": 2}}, "2 events lost as the recorder counted (queue full 2)"),
-        ({"lost_results": {"queue full": 2}}, "results of 0 events lost (queue full 2)"),
+        ({"lost_results": {"queue full": 2}}, "results of 2 events lost (queue full 2)"),
+        ({"unfollowed": 3}, "children not recorded, being too many: 3"),
     ],
 )
 def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
@@ -249,12 +310,15 @@ def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
 @pytest.mark.parametrize(
     ("flag", "verdict"),
     [
-        (EventFlag.UNREADABLE, "1 payload could not be read"),
+        (
+            EventFlag.UNREADABLE,
+            "1 payload could not be read, and the kernel took more than was captured, or may have",
+        ),
         (EventFlag.RESULT_LOST, "results of 1 event lost"),
     ],
 )
 def test_what_an_event_lacks_is_something_missing(path, capsys, flag, verdict):
-    write_capture(path, batch_of(write(flags=flag)))
+    write_capture(path, batch_of(write(b"hello", count=6, flags=flag)))
 
     status, out = run(capsys, path)
 

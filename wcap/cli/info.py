@@ -19,6 +19,16 @@ from wcap.escape import escape_text
 if TYPE_CHECKING:
     from wcap.summary import Facts
 
+# Why a recording ended (SPEC.md section 14).
+END_REASONS = {
+    "signal": "stopped by a signal",
+    "command": "the command ended",
+    "count": "as many events as asked for",
+    "duration": "as long as asked for",
+    "output": "nobody read any more what was shown",
+    "error": "recording failed",
+}
+
 
 def info(
     file: CaptureArgument = None,
@@ -58,7 +68,8 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     header, end = facts.header, facts.end
     yield "started", moment(header.started_ns)
     if end is not None:
-        yield "ended", f"{moment(end.wall_ns)}, {end.reason}, after {span(facts.duration_ns)}"
+        why = END_REASONS.get(end.reason, end.reason)
+        yield "ended", f"{moment(end.wall_ns)}, {why}, after {span(facts.duration_ns)}"
     if header.command is not None:
         yield "command", shlex.join(header.command)
     if end is not None and end.exit_status is not None:
@@ -80,7 +91,7 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "clock", header.clock.name + _clock_step(facts.clock_step_ns)
     if header.versions:
         yield "versions", _inline(header.versions)
-    for warning in header.warnings:
+    for warning in dict.fromkeys((*header.warnings, *(() if end is None else end.warnings))):
         yield "warning", warning
 
 
@@ -137,6 +148,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "failed_events": facts.failed,
         "truncated_events": facts.truncated,
         "unreadable_events": facts.unreadable,
+        "unseen_events": facts.unseen,
         "unfinished": facts.unfinished,
         "results_lost": facts.results_lost,
         "started_ns": header.started_ns,
@@ -147,6 +159,8 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "clock_step_ns": facts.clock_step_ns,
         "ended": None if end is None else end.reason,
         "exit_status": None if end is None else end.exit_status,
+        "unfollowed": 0 if end is None else end.unfollowed,
+        "end_warnings": [] if end is None else end.warnings,
         "format_version": f"{facts.version[0]}.{facts.version[1]}",
         "file_bytes": facts.size,
         "chunks": facts.chunks,
@@ -154,7 +168,9 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "indexed": facts.indexed,
         "growing": facts.growing,
         "expected_events": facts.expected,
-        "discrepancy": facts.discrepancy,
+        "discrepancies": [
+            {"cpu": cpu, "events": events} for cpu, events in facts.discrepancies.items()
+        ],
         "uncounted": facts.uncounted,
         "lost_by_cause": {} if end is None else end.lost,
         "lost_results_by_cause": {} if end is None else end.lost_results,

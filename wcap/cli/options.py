@@ -14,6 +14,7 @@ import typer
 
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError, UsageError
+from wcap.escape import escape_text
 
 if TYPE_CHECKING:
     from wcap.reader import Capture
@@ -63,18 +64,14 @@ def _is_piped(descriptor: int) -> bool:
 
 @contextmanager
 def reading(given: str | None) -> Iterator[Capture]:
-    """Open a capture for a command; say at the end what is damaged, and exit 3 if data is missing."""
+    """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing."""
     from wcap.reader import open_capture
 
     name = find_capture(given)
     if name == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
-    shown = "standard input" if name == "-" else name
-    try:
-        capture = open_capture(name, errors="salvage")
-    except FormatError as error:
-        raise type(error)(f"{shown}: {error}") from error
-    with capture:
+    shown = "standard input" if name == "-" else escape_text(name)
+    with _named(shown), open_capture(name, errors="salvage") as capture:
         yield capture
         sys.stdout.flush()
         for damage in capture.damage:
@@ -83,3 +80,12 @@ def reading(given: str | None) -> Iterator[Capture]:
             print(f"wcap: {shown}: still being recorded", file=sys.stderr)
         if capture.damage or capture.gaps:
             raise typer.Exit(ExitStatus.LOSS)
+
+
+@contextmanager
+def _named(shown: str) -> Iterator[None]:
+    """Put the capture's name before what is wrong with it, found at once or when it is read."""
+    try:
+        yield
+    except FormatError as error:
+        raise type(error)(f"{shown}: {error}") from error

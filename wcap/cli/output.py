@@ -67,7 +67,7 @@ def output(path: Path | None, *, force: bool) -> Iterator[Output]:
         with open_output(path) as stream:
             yield Output(stream, str(path))
     else:
-        _refuse_existing(path, force=force)
+        refuse_existing(path, force=force)
         part = path.with_name(f".wcap-{os.getpid()}.part")
         try:
             stream = open_output(part, force=True)
@@ -76,13 +76,18 @@ def output(path: Path | None, *, force: bool) -> Iterator[Output]:
         try:
             with stream:
                 yield Output(stream, str(path))
-            _refuse_existing(path, force=force)  # someone else may have made it meanwhile
+            refuse_existing(path, force=force)  # someone else may have made it meanwhile
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _refuse_existing(path: Path, *, force: bool) -> None:
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """See that nothing is lost by writing there.
+
+    Raises:
+        FileExistsError: the file exists and ``force`` is not given.
+    """
     if path.exists() and not force:
         raise FileExistsError(errno.EEXIST, "exists already: --force replaces it", str(path))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wcap.events import Gap
     from wcap.summary import Facts, Hole
 
-# A verdict names this many gaps, and as many holes; `wcap info --json` has them all.
+# A verdict names this many places of a kind; `wcap info --json` has them all.
 _LISTED = 20
 
 
@@ -32,6 +32,9 @@ def verdict(facts: Facts) -> Iterator[str]:
     if facts.truncated:
         snaplen = plural(facts.header.snaplen, "byte")
         yield f"{plural(facts.truncated, 'payload')} cut at {snaplen} (snaplen)"
+    if facts.unreadable > facts.unseen:
+        unread = plural(facts.unreadable - facts.unseen, "payload")
+        yield f"{unread} could not be read, but of what is missing the kernel took nothing"
     if facts.unfinished > 0:
         yield f"{plural(facts.unfinished, 'write')} had not returned when recording ended"
 
@@ -50,14 +53,18 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield what, _some([_gap(gap) for gap in facts.gaps[:_LISTED]], len(facts.gaps))
     if facts.end is not None:
         yield from _counted_otherwise(facts, facts.end.lost)
+        if facts.end.unfollowed:
+            yield f"children not recorded, being too many: {facts.end.unfollowed:,}", []
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
         yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
     if facts.results_lost or (facts.end is not None and any(facts.end.lost_results.values())):
         causes = "" if facts.end is None else _causes(facts.end.lost_results)
-        yield f"results of {plural(facts.results_lost, 'event')} lost{causes}", []
-    if facts.unreadable:
-        yield f"{plural(facts.unreadable, 'payload')} could not be read", []
+        told = 0 if facts.end is None else sum(facts.end.lost_results.values())
+        yield f"results of {plural(max(facts.results_lost, told), 'event')} lost{causes}", []
+    if facts.unseen:
+        what = f"{plural(facts.unseen, 'payload')} could not be read"
+        yield f"{what}, and the kernel took more than was captured, or may have", []
 
 
 def _counted_otherwise(facts: Facts, lost: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
@@ -65,10 +72,14 @@ def _counted_otherwise(facts: Facts, lost: Mapping[str, int]) -> Iterator[tuple[
     told = sum(lost.values())
     if told != facts.lost:
         yield f"{plural(told, 'event')} lost as the recorder counted{_causes(lost)}", []
-    if facts.discrepancy > 0:
-        yield f"{plural(facts.discrepancy, 'event')} not accounted for inside chunks", []
-    elif facts.discrepancy < 0:
-        yield f"{plural(-facts.discrepancy, 'event')} more than the recorder counted", []
+    short = {cpu: number for cpu, number in facts.discrepancies.items() if number > 0}
+    if short:
+        what = f"{plural(sum(short.values()), 'event')} not accounted for inside chunks"
+        yield what, _on_cpus(short)
+    surplus = {cpu: -number for cpu, number in facts.discrepancies.items() if number < 0}
+    if surplus:
+        what = f"{plural(sum(surplus.values()), 'event')} more than the recorder counted"
+        yield what, _on_cpus(surplus)
     if facts.uncounted:
         yield f"{plural(facts.uncounted, 'number')} beyond the last that a CPU counted", []
 
@@ -81,6 +92,11 @@ def _causes(counts: Mapping[str, int]) -> str:
 def _some(places: Sequence[str], total: int) -> list[str]:
     more = total - len(places)
     return [*places, f"and {more:,} more (--json)"] if more else [*places]
+
+
+def _on_cpus(events: Mapping[int, int]) -> list[str]:
+    listed = [f"{plural(number, 'event')} on CPU {cpu}" for cpu, number in events.items()]
+    return _some(listed[:_LISTED], len(listed))
 
 
 def _gap(gap: Gap) -> str:

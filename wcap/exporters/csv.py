@@ -23,7 +23,7 @@ from wcap.exporters.shared import (
     unknown_payloads,
     unknown_results,
 )
-from wcap.format import text as decoded
+from wcap.fields import text as decoded
 
 DEFAULT_FORMS = (PayloadForm.TEXT,)
 COLUMNS = (

@@ -21,7 +21,7 @@ from wcap.exporters.shared import (
     unknown_payloads,
     unknown_results,
 )
-from wcap.format import untext
+from wcap.fields import untext
 
 DEFAULT_FORMS = (PayloadForm.TEXT, PayloadForm.BASE64)
 

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zstandard
+from bytesupport import columns_of, is_good_answer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import batches
+from support import CLOCK, batch_of, write
+
+from wcap import chunks
+from wcap.chunk_summary import Summary
+from wcap.chunks import (
+    Chunk,
+    decode_results,
+    encode_events,
+    encode_results,
+)
+from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
+from wcap.events import COLUMNS, EventBatch, EventFlag, Process
+
+
+def decoded(batch: EventBatch) -> EventBatch:
+    return Chunk(encode_events(batch, CLOCK)[0], CLOCK).batch()
+
+
+def changed(batch: EventBatch, **keys: Any) -> bytes:
+    """Encode a batch, and change keys of the chunk: ``column_fd`` stands for the column fd."""
+    body = msgpack.unpackb(encode_events(batch, CLOCK)[0])
+    for name, value in keys.items():
+        kind, _, inside = name.partition("_")
+        if kind in ("column", "summary") and inside:
+            body["columns" if kind == "column" else "summary"][inside] = value
+        else:
+            body[name] = value
+    return msgpack.packb(body)
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches())
+def test_any_batch_comes_back(batch):
+    assert columns_of(decoded(batch)) == columns_of(batch)
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches(in_order=False))
+def test_events_of_a_chunk_are_put_in_order_of_time(batch):
+    """SPEC W5"""
+    rows = columns_of(batch)
+    order = sorted(range(len(batch)), key=lambda row: rows["time_ns"][row])
+
+    assert columns_of(decoded(batch)) == {
+        name: [values[row] for row in order] for name, values in rows.items()
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches(), st.data())
+def test_a_chunk_tells_nothing_of_events_that_it_does_not_hold(batch, data):
+    """SPEC W6"""
+    rows = data.draw(st.lists(st.integers(0, len(batch) - 1), min_size=1, unique=True).map(sorted))
+    part = batch.select(np.array(rows))
+    found = decoded(part)
+
+    assert columns_of(found) == columns_of(part)
+    assert sorted(set(found.process.tolist())) == list(range(len(found.processes)))
+    assert sorted(set(found.comm.tolist())) == list(range(len(found.comms)))
+    assert sorted(set(found.syscall.tolist())) == list(range(len(found.syscalls)))
+    secret = b"secret arguments"
+    hidden = batch_of(write(b"a"), write(b"b", pid=7, comm=secret[:15].decode()))
+    assert secret[:15] not in encode_events(hidden.select(slice(0, 1)), CLOCK)[0]
+
+
+def test_a_chunk_of_too_many_events_is_refused_before_memory_is_taken():
+    """SPEC R4"""
+    with pytest.raises(LimitError, match="1048577 events"):
+        Chunk(changed(batch_of(write()), summary_events=2**20 + 1), CLOCK)
+
+
+def packed(**keys: object) -> dict[str, object]:
+    return {"data": msgpack.packb(keys)}
+
+
+BAD_TABLES = [
+    {"processes": None},
+    {"processes": packed(processes=[])},
+    {"processes": packed(processes=5)},
+    {"processes": packed(processes=[5])},
+    {"processes": {"data": b"\x90"}},
+    {"processes": {"data": "text"}},
+    *(
+        {"processes": packed(processes=[{"pid": 1, "comm": b"a", **keys}])}
+        for keys in (
+            {"pid": -1},
+            {"pid": 2**32},
+            {"pid": "1"},
+            {"pid": None},
+            {"comm": "text"},
+            {"comm": None},
+            {"leader": "text"},
+            {"ppid": -5},
+            {"uid": 2**32},
+            {"start_ns": -1},
+            {"exe": 1},
+            {"cmdline": b"a"},
+            {"cmdline": ["a"]},
+        )
+    ),
+    {"comms": None},
+    {"comms": []},
+    {"comms": ["text"]},
+    {"syscalls": [b"raw"]},
+    {"syscalls": []},
+    {"syscalls": 5},
+    {"columns": None},
+    {"columns": []},
+    {"payload": None},
+    {"payload": []},
+    {"payload": {"data": b"1234567890123"}},
+    {"payload": {"data": b"12345678901"}},
+    {"summary": None},
+    {"summary": []},
+    {"essential": "fd"},
+    {"essential": [["fd"]]},
+    {"essential": [5]},
+    *({f"column_{name}": None} for name in COLUMNS),
+    {"column_process": {"base": 1, "width": 0}},
+    {"column_process": {"base": -1, "width": 0}},
+    {"column_comm": {"base": 1, "width": 0}},
+    {"column_syscall": {"base": 2**62, "width": 0}},
+    {"column_cpu": {"base": -1, "width": 0}},
+    {"column_cpu": {"base": 2**32, "width": 0}},
+    {"column_tid": {"base": 2**32, "width": 0}},
+    {"column_fd": {"base": 2**31, "width": 0}},
+    {"column_fd": {"base": -(2**31) - 1, "width": 0}},
+    {"column_captured": {"base": 2**32 + 6, "width": 0}},
+    {"column_captured": {"base": -1, "width": 0}},
+    {"column_flags": {"base": 2**32, "width": 0}},
+    {"column_cpu": {"delta-by": [[0, 0]], "base": 0, "width": 0}},
+    {"column_fd": {"delta-by": [[0, 0]], "base": 0, "width": 0}},
+    {"column_captured": {"minus": "captured", "base": 0, "width": 0}},
+    {"column_captured": {"minus": ["count"], "base": 0, "width": 0}},
+    {"column_captured": {"minus": None, "base": 0, "width": 0}},
+    {"column_count": {"minus": "captured", "base": 0, "width": 0}},
+    {"column_fd": {"minus": "count", "base": 0, "width": 0}},
+]
+
+
+@pytest.mark.parametrize("keys", BAD_TABLES)
+def test_a_chunk_that_breaks_a_rule_is_refused(keys):
+    """SPEC R15"""
+    body = changed(batch_of(write(), write()), **keys)
+    with pytest.raises(CorruptionError):
+        columns_of(Chunk(body, CLOCK).batch())
+
+
+def test_a_payload_that_would_unpack_to_more_than_memory_is_refused():
+    """SPEC R4"""
+    bomb = zstandard.ZstdCompressor().compress(bytes(chunks.MAX_PAYLOAD + 1))
+    body = changed(batch_of(write()), payload={"data": bomb, "size": chunks.MAX_PAYLOAD + 1})
+    assert len(body) < 10_000
+    with pytest.raises(LimitError, match="50331649 bytes exceeds 50331648"):
+        list(Chunk(body, CLOCK).batch())
+
+
+def test_a_table_that_would_unpack_to_more_than_memory_is_refused():
+    """SPEC R4"""
+    lists = b"\x81\xa9processes\xdd\x00\x10\x00\x00" + b"\x90" * 2**20
+    body = changed(
+        batch_of(write()),
+        processes={"data": zstandard.ZstdCompressor().compress(lists), "size": len(lists)},
+    )
+    with pytest.raises(LimitError, match="more than 1048576 objects"):
+        Chunk(body, CLOCK).batch()
+
+
+def test_unknown_columns_keys_and_flags_are_skipped():
+    """SPEC R6"""
+    batch = batch_of(write(flags=EventFlag(1 << 20)))
+    body = changed(batch, column_newer={"base": 1, "width": 9}, newer=1, essential=["fd"])
+
+    found = Chunk(body, CLOCK).batch()
+
+    assert columns_of(found) == columns_of(batch)
+    assert next(iter(found)).flags & EventFlag.TRUNCATED == 0
+
+
+@pytest.mark.parametrize("name", ["file", "\x1b[2J" * 50])
+def test_an_unknown_name_marked_as_essential_is_refused_by_name(name):
+    """SPEC R7"""
+    with pytest.raises(UnsupportedVersionError) as refusal:
+        Chunk(changed(batch_of(write()), essential=["fd", name]), CLOCK)
+
+    assert repr(name)[:30] in str(refusal.value)
+    assert "\x1b" not in str(refusal.value)
+    assert len(str(refusal.value)) < 100
+
+
+def test_columns_are_decoded_only_when_they_are_looked_at():
+    body = changed(batch_of(write(), write()), column_fd={"width": 5}, payload={"size": 1})
+    batch = Chunk(body, CLOCK).batch()
+
+    assert list(batch._columns) == list(COLUMNS)
+    assert len(batch._columns) == len(COLUMNS)
+    assert batch.count.tolist() == [6, 6]
+    assert batch.time_ns is batch.time_ns
+    with pytest.raises(CorruptionError):
+        _ = batch.fd
+    with pytest.raises(CorruptionError):
+        _ = batch.data
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "what"),
+    [("MAX_EVENTS", 1, "events"), ("MAX_PAYLOAD", 11, "payload"), ("MAX_TABLE", 30, "processes")],
+)
+def test_a_chunk_too_large_to_be_read_is_not_written(monkeypatch, name, limit, what):
+    """SPEC W4"""
+    batch = batch_of(write(), write(pid=7))
+
+    assert encode_events(batch, CLOCK)
+    monkeypatch.setattr(chunks, name, limit)
+    with pytest.raises(LimitError, match=what):
+        encode_events(batch, CLOCK)
+
+
+def test_processes_with_too_many_words_are_not_written():
+    """SPEC W4"""
+    batch = batch_of({**write(), "process": Process(1, "a", cmdline=("",) * 2**20)})
+    with pytest.raises(LimitError, match="objects"):
+        encode_events(batch, CLOCK)
+
+
+UNFINISHED = EventFlag.UNFINISHED | EventFlag.TRUNCATED
+
+
+def test_results_complete_the_events_that_they_name_and_no_others():
+    """SPEC R17"""
+    batch = batch_of(
+        write(flags=UNFINISHED),
+        write(cpu=1, flags=UNFINISHED),
+        write(cpu=1),
+        write(flags=EventFlag.RESULT_LOST),
+    )
+    chunk = Chunk(encode_events(batch, CLOCK)[0], CLOCK)
+
+    found = list(chunk.batch({(1, 1): (-32, 70), (1, 2): (-1, 1), (0, 2): (9, 9), (5, 5): (1, 1)}))
+
+    assert [event.returned for event in found] == [None, -32, 6, None]
+    assert [event.duration_ns for event in found] == [None, 70, 1500, None]
+    assert [event.flags for event in found] == [
+        UNFINISHED,
+        EventFlag.TRUNCATED,
+        EventFlag(0),
+        EventFlag.RESULT_LOST,
+    ]
+    assert len(chunk.batch({(1, 1): (-32, 70)}).select(slice(0, 1))) == 1
+
+
+RESULTS = st.lists(
+    st.tuples(
+        st.integers(0, 2**32 - 1),
+        st.integers(1, 2**63 - 1),
+        st.integers(-(2**63), 2**63 - 1),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
+    min_size=1,
+    max_size=20,
+    unique_by=lambda row: row[:2],
+)
+
+
+@settings(deadline=None)
+@given(RESULTS)
+def test_any_results_come_back(results):
+    expected = {(cpu, sequence): (value, took) for cpu, sequence, value, took in results}
+    assert decode_results(encode_results(results)) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ({"results": 0}, CorruptionError),
+        ({"results": -1}, CorruptionError),
+        ({"results": "1"}, CorruptionError),
+        ({"results": 2**20 + 1}, LimitError),
+        ({"results": 2**63}, CorruptionError),
+        ({"columns": None}, CorruptionError),
+        ({"columns": {}}, CorruptionError),
+        ({"columns": {"cpu": 5}}, CorruptionError),
+        ({"columns": {"cpu": {"base": -1, "width": 0}}}, CorruptionError),
+        ({"columns": {"cpu": {"delta-by": [[0, 0]], "base": 0, "width": 0}}}, CorruptionError),
+    ],
+)
+def test_results_that_break_a_rule_are_refused(keys, error):
+    """SPEC R15"""
+    body = msgpack.unpackb(encode_results([(0, 1, -32, 7)]))
+    with pytest.raises(error):
+        decode_results(msgpack.packb({**body, **keys}))
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.binary(max_size=16),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["base", "width", "data", "size", "delta", "delta-by", "minus", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+KEYS = [
+    "summary",
+    "processes",
+    "comms",
+    "syscalls",
+    "columns",
+    "payload",
+    "essential",
+    *(f"column_{name}" for name in COLUMNS),
+    *(f"summary_{name}" for name in Summary.__slots__),
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, min_size=1, max_size=2))
+def test_a_chunk_with_any_value_raises_a_format_error_and_nothing_else(keys):
+    """SPEC R19"""
+    batch = batch_of(write(), write(cpu=1, flags=UNFINISHED))
+    try:
+        body = changed(batch, **dict(sorted(keys.items(), reverse=True)))
+    except (TypeError, KeyError):
+        return  # a part of a part that is no map any more
+    assert is_good_answer(lambda: columns_of(Chunk(body, CLOCK).batch({(1, 1): (1, 1)})))

@@ -1,0 +1,165 @@
+"""What a chunk of events holds, in a few numbers and lists (SPEC.md section 5.5).
+
+The index repeats every chunk's summary, so that a capture is counted, and what a filter cannot
+match is skipped, without a chunk being read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wcap.errors import CorruptionError, LimitError
+from wcap.events import NO_RESULT, Column, EventBatch, EventFlag
+from wcap.fields import Fields, text, untext, without_absent
+from wcap.format import Clock
+
+# SPEC.md section 9: what one chunk may hold.
+MAX_EVENTS = 1 << 20
+# SPEC.md section 5.5: a summary lists a column's distinct values up to this many.
+MAX_LISTED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a chunk holds, as far as filters and totals need it (SPEC.md section 5.5).
+
+    Times are on the capture's clock. ``captured`` and ``written`` (modulo 2**64) are bytes; the
+    counts after them are of events. ``unseen`` are those of which bytes reached the kernel, or may
+    have, that are not in the capture although the snaplen did not cut them. ``sequences`` gives
+    for each CPU (CPU, first, last, events): two sequence numbers, and how many events. ``pids`` to
+    ``calls`` are the distinct values, or None when there are too many to list; ``comms`` has the
+    names of threads and of their processes' leaders.
+    """
+
+    events: int
+    first_ns: int
+    last_ns: int
+    captured: int
+    written: int
+    failed: int
+    truncated: int
+    unreadable: int
+    unseen: int
+    unfinished: int
+    results_lost: int
+    sequences: tuple[tuple[int, int, int, int], ...]
+    pids: frozenset[int] | None
+    tids: frozenset[int] | None
+    fds: frozenset[int] | None
+    comms: frozenset[str] | None
+    calls: frozenset[str] | None
+
+
+def summarise(batch: EventBatch, clock: Clock) -> Summary:
+    """Sum up a batch that is not empty."""
+    flags, returned = batch.flags, batch.returned
+    known = (flags & np.uint32(NO_RESULT)) == 0
+    answers = returned[known]
+    unreadable = (flags & np.uint32(EventFlag.UNREADABLE)) != 0
+
+    def flagged(flag: EventFlag) -> int:
+        return int(np.count_nonzero(flags & np.uint32(flag)))
+
+    return Summary(
+        events=len(batch),
+        first_ns=int(batch.time_ns[0]) - clock.offset_ns,
+        last_ns=int(batch.time_ns[-1]) - clock.offset_ns,
+        captured=int(batch.captured.sum(dtype=np.int64)),
+        written=int(answers[answers > 0].sum(dtype=np.uint64)),
+        failed=int(np.count_nonzero(answers < 0)),
+        truncated=flagged(EventFlag.TRUNCATED),
+        unreadable=int(np.count_nonzero(unreadable)),
+        unseen=int(np.count_nonzero(unreadable & (~known | (returned > batch.captured)))),
+        unfinished=flagged(EventFlag.UNFINISHED),
+        results_lost=flagged(EventFlag.RESULT_LOST),
+        sequences=tuple(_sequences(batch.cpu, batch.sequence)),
+        pids=_listed(batch.processes[i].pid for i in _distinct(batch.process)),
+        tids=_listed(_distinct(batch.tid)),
+        fds=_listed(_distinct(batch.fd)),
+        comms=_listed(_names(batch)),
+        calls=_listed(batch.syscalls[i] for i in _distinct(batch.syscall)),
+    )
+
+
+def _names(batch: EventBatch) -> Iterator[str]:
+    for position in _distinct(batch.comm):
+        yield batch.comms[position]
+    for position in _distinct(batch.process):
+        leader = batch.processes[position].leader
+        if leader is not None:
+            yield leader
+
+
+def _sequences(cpu: Column, sequence: Column) -> Iterator[tuple[int, int, int, int]]:
+    for number in _distinct(cpu):
+        of_cpu = sequence[cpu == number]
+        yield number, int(of_cpu.min()), int(of_cpu.max()), len(of_cpu)
+
+
+def _distinct(column: Column) -> list[int]:
+    if bool((column == column[0]).all()):
+        return [int(column[0])]
+    distinct: list[int] = np.unique(column).tolist()
+    return distinct
+
+
+def _listed(values: Any) -> frozenset[Any] | None:
+    distinct = frozenset(values)
+    return distinct if len(distinct) <= MAX_LISTED else None
+
+
+def encode_summary(summary: Summary) -> dict[str, Any]:
+    """Turn a summary into the map that a chunk and the index hold."""
+    values = {name: getattr(summary, name) for name in Summary.__slots__}
+    values["sequences"] = [list(entry) for entry in summary.sequences]
+    for name in ("pids", "tids", "fds", "calls"):
+        values[name] = None if values[name] is None else sorted(values[name])
+    if summary.comms is not None:
+        values["comms"] = sorted(map(untext, summary.comms))
+    return without_absent(values)
+
+
+def decode_summary(value: Mapping[str, Any]) -> Summary:
+    """Undo `encode_summary`.
+
+    Raises:
+        CorruptionError: a key is missing, of another type or out of bounds.
+        LimitError: the chunk has more events than one may have.
+    """
+    fields = Fields(value)
+
+    def listed(name: str, kind: type) -> frozenset[Any] | None:
+        found: tuple[Any, ...] | None = fields.find_each(name, kind)
+        return None if found is None else frozenset(found)
+
+    events = fields.number("events", 1)
+    if events > MAX_EVENTS:
+        raise LimitError(f"a chunk of {events} events, {MAX_EVENTS} allowed")
+    sequences = tuple((row[0], row[1], row[2], row[3]) for row in fields.rows("sequences", 4))
+    of_cpus = sum(row[3] for row in sequences)
+    if of_cpus != events:
+        raise CorruptionError(f"a summary's CPUs have {of_cpus} events, {events} expected")
+    comms = listed("comms", bytes)
+    return Summary(
+        events=events,
+        first_ns=fields.number("first_ns", -(1 << 63)),
+        last_ns=fields.number("last_ns", -(1 << 63)),
+        captured=fields.number("captured"),
+        written=fields.number("written", 0, (1 << 64) - 1),
+        failed=fields.number("failed", 0, events),
+        truncated=fields.number("truncated", 0, events),
+        unreadable=fields.number("unreadable", 0, events),
+        unseen=fields.number("unseen", 0, events),
+        unfinished=fields.number("unfinished", 0, events),
+        results_lost=fields.number("results_lost", 0, events),
+        sequences=sequences,
+        pids=listed("pids", int),
+        tids=listed("tids", int),
+        fds=listed("fds", int),
+        comms=None if comms is None else frozenset(map(text, comms)),
+        calls=listed("calls", str),
+    )
