@@ -18,9 +18,14 @@
 #define ENOSPC 28
 #define CLONE_THREAD 0x00010000 /* include/uapi/linux/sched.h */
 
+/* Payloads of up to this many bytes are read into the stack, of which a program has 512 bytes: a
+ * hardened kernel checks where it copies user memory to, and is soonest done with the stack. */
+#define SMALL 128
+
 struct cpu_state {
 	u64 sequence;
 	u64 last_tgid; /* whose process record was sent already */
+	u64 active;    /* who entered a write here last, if it is recorded: pid_tgid, or 0 */
 	union {
 		struct enter enter;
 		struct {
@@ -39,16 +44,18 @@ struct losses {
 	u64 processes, follows;
 };
 
+/* A write under way whose end is not sent as it comes. */
 struct pending {
-	u64 buffer;
-	u64 captured;
+	u64 buffer; /* to be read again then */
+	u32 captured;
+	u32 lost; /* its beginning was lost: its end would be taken for that of an earlier write */
 };
 
 BPF_ARRAY(cpus, struct cpu_state, CPUS);
 BPF_ARRAY(losses, struct losses, CPUS);
 BPF_HASH(known, u32, u8, 65536);
-BPF_HASH(rereads, u32, struct pending, 8192);
-BPF_ARRAY(rereads_waiting, u64, 1);
+BPF_HASH(pendings, u32, struct pending, 8192);
+BPF_ARRAY(pendings_count, u64, 1);
 #ifdef TARGETS
 BPF_HASH(targets, u32, u8, 65536);
 #endif
@@ -204,6 +211,28 @@ static __always_inline int send_process(void *context, u64 pid_tgid)
 	return error;
 }
 
+static __always_inline void await_end(u64 pid_tgid, struct pending *pending)
+{
+	int first = 0;
+	u32 tid = pid_tgid;
+	u64 *count = pendings_count.lookup(&first);
+
+	if (count && !pendings.update(&tid, pending))
+		__sync_fetch_and_add(count, 1);
+}
+
+static __always_inline void lose_enter(int error, u64 pid_tgid, struct pending *pending)
+{
+	struct losses *lost = losses_here();
+
+	if (lost && is_full(error))
+		lost->enters_full++;
+	else if (lost)
+		lost->enters_other++;
+	pending->lost = 1;
+	await_end(pid_tgid, pending);
+}
+
 static __always_inline void count_lost_exit(int error)
 {
 	struct losses *lost = error ? losses_here() : NULL;
@@ -214,38 +243,85 @@ static __always_inline void count_lost_exit(int error)
 		lost->exits_other++;
 }
 
+/* Whether the current task, which begins a write, is recorded. A thread that writes again is not
+ * looked for again: a process is a target until it ends. Names may change from write to write. */
+static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
+{
+#ifndef COMMS
+	if (state->active == pid_tgid)
+		return true;
+#endif
+	return wanted(pid_tgid);
+}
+
+/* Describe the current process to user space, unless that was done. */
+static __always_inline void introduce(void *context, struct cpu_state *state, u64 pid_tgid)
+{
+	u32 tgid = pid_tgid >> 32;
+	u8 yes = 1;
+
+	if (state->last_tgid == tgid)
+		return;
+	if (!known.lookup(&tgid) &&
+	    (send_process(context, pid_tgid) || known.update(&tgid, &yes)))
+		return;
+	state->last_tgid = tgid;
+}
+
+static __always_inline void describe(struct enter *enter, u64 pid_tgid, u64 sequence, u32 fd,
+				     u64 count)
+{
+	fill(&enter->prefix, KIND_ENTER, pid_tgid);
+	enter->sequence = sequence;
+	enter->count = count;
+	enter->fd = fd;
+	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
+}
+
 int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	if (!wanted(pid_tgid))
-		return 0;
-
-	u32 tgid = pid_tgid >> 32, tid = pid_tgid;
 	int cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = cpus.lookup(&cpu);
 	if (!state)
 		return 0;
+	if (!wanted_here(state, pid_tgid)) {
+		state->active = 0;
+		return 0;
+	}
 
-	if (state->last_tgid != tgid) {
-		if (!known.lookup(&tgid)) {
-			u8 yes = 1;
+	introduce(args, state, pid_tgid);
+	/* on_process_free finds by last_tgid whom to forget. */
+	state->active = state->last_tgid == pid_tgid >> 32 ? pid_tgid : 0;
 
-			if (!send_process(args, pid_tgid))
-				known.update(&tgid, &yes);
+	struct pending pending = {};
+	u64 size = args->count, sequence = ++state->sequence;
+
+	if (SMALL <= SNAPLEN && size <= SMALL) {
+		struct {
+			struct enter enter;
+			u8 payload[SMALL];
+		} small = {};
+
+		describe(&small.enter, pid_tgid, sequence, args->fd, size);
+		small.enter.captured = size;
+		VISIBLE(size);
+		if (size > SMALL)
+			return 0;
+		if (!bpf_probe_read_user(small.payload, size, (void *)args->buf)) {
+			VISIBLE(size);
+			if (size > SMALL)
+				return 0;
+			int error = send(args, &small, sizeof(small.enter) + size);
+			if (error)
+				lose_enter(error, pid_tgid, &pending);
+			return 0;
 		}
-		state->last_tgid = tgid;
 	}
 
 	struct enter *enter = &state->enter;
-	u64 count = args->count;
-	u64 size = count;
 
-	fill(&enter->prefix, KIND_ENTER, pid_tgid);
-	enter->sequence = ++state->sequence;
-	enter->count = count;
-	enter->fd = args->fd;
-	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
-
+	describe(enter, pid_tgid, sequence, args->fd, size);
 	VISIBLE(size);
 	if (size > SNAPLEN)
 		size = SNAPLEN;
@@ -253,13 +329,9 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 	if (size > SNAPLEN)
 		return 0;
 	if (bpf_probe_read_user(state->payload, size, (void *)args->buf)) {
-		struct pending pending = {.buffer = (u64)args->buf, .captured = size};
-		int first = 0;
-		u64 *waiting = rereads_waiting.lookup(&first);
-
 		enter->prefix.flags |= FLAG_UNREADABLE;
-		if (!rereads.update(&tid, &pending) && waiting)
-			__sync_fetch_and_add(waiting, 1);
+		pending.buffer = (u64)args->buf;
+		pending.captured = size;
 		size = 0;
 	}
 	enter->captured = size;
@@ -267,11 +339,10 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 	if (size > SNAPLEN)
 		return 0;
 	int error = send(args, enter, sizeof(*enter) + size);
-	struct losses *lost = error ? losses_here() : NULL;
-	if (lost && is_full(error))
-		lost->enters_full++;
-	else if (lost)
-		lost->enters_other++;
+	if (error)
+		lose_enter(error, pid_tgid, &pending);
+	else if (enter->prefix.flags & FLAG_UNREADABLE)
+		await_end(pid_tgid, &pending);
 	return 0;
 }
 
@@ -316,23 +387,27 @@ static __always_inline int send_reread(void *context, const struct exit *exit, u
 int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	if (!wanted(pid_tgid))
+	int cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = cpus.lookup(&cpu);
+	if (!state || (state->active != pid_tgid && !wanted(pid_tgid)))
 		return 0;
 
 	struct exit exit;
 	int error = 0, first = 0;
 	u32 tid = pid_tgid;
-	u64 *waiting = rereads_waiting.lookup(&first);
-	struct pending *pending = waiting && *waiting > 0 ? rereads.lookup(&tid) : NULL;
+	u64 *count = pendings_count.lookup(&first);
+	struct pending *found = count && *count > 0 ? pendings.lookup(&tid) : NULL;
 
 	fill(&exit.prefix, KIND_EXIT, pid_tgid);
 	exit.returned = args->ret;
-	if (pending) {
-		u64 size = pending->captured, buffer = pending->buffer;
+	if (found) {
+		struct pending pending = *found;
 
-		rereads.delete(&tid);
-		__sync_fetch_and_add(waiting, -1);
-		error = send_reread(args, &exit, size, buffer);
+		pendings.delete(&tid);
+		__sync_fetch_and_add(count, -1);
+		if (pending.lost)
+			return 0;
+		error = send_reread(args, &exit, pending.captured, pending.buffer);
 	} else {
 		error = send(args, &exit, sizeof(exit));
 	}
@@ -386,7 +461,7 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 		struct cpu_state *state = cpus.lookup(&key);
 
 		if (state && state->last_tgid == pid)
-			state->last_tgid = 0;
+			state->last_tgid = state->active = 0;
 	}
 	return 0;
 }

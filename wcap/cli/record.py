@@ -15,6 +15,7 @@ import typer
 
 from wcap.cli.filtering import numbers
 from wcap.cli.options import ForceOption
+from wcap.cli.output import refuse_existing
 from wcap.cli.status import ExitStatus
 from wcap.errors import FilterError, UsageError
 from wcap.escape import escape_text
@@ -120,7 +121,7 @@ def record(
         bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")
     ] = False,
 ) -> None:
-    r"""Record what chosen processes write, until Ctrl-C, -n, --duration or the command's end.
+    """Record what chosen processes write, until Ctrl-C, -n, --duration or the command's end.
 
     Options of different kinds narrow the choice; several values of one kind widen it.
 
@@ -128,8 +129,8 @@ def record(
     wcap record -c client-tcp -o run.wcap
     wcap record -p 812,815 -f --duration 30s
     wcap record -- make -j8
-    """
-    from wcap.recorder import MAX_SNAPLEN, SYSCALLS, Settings, Target
+    """  # noqa: D301  # to typer, that control character says: keep these lines
+    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, SYSCALLS, Settings, Target
     from wcap.units import parse_duration, parse_size
 
     def say(remark: str) -> None:
@@ -142,9 +143,12 @@ def record(
     kept = parse_size(snaplen)
     if not 0 < kept <= MAX_SNAPLEN:
         raise UsageError(f"--snaplen: 1 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
+    buffer_bytes = parse_size(buffer)
+    if not 0 < buffer_bytes <= MAX_BUFFER:
+        raise UsageError(f"--buffer: 1 byte to {MAX_BUFFER >> 30} GiB expected, {buffer} found")
     settings = Settings(
         snaplen=kept,
-        buffer_bytes=parse_size(buffer),
+        buffer_bytes=buffer_bytes,
         transport=_TRANSPORTS[transport],
         most=count,
         duration_ns=None if duration is None else parse_duration(duration),
@@ -209,7 +213,9 @@ def _run(
     from wcap.recorder import Session, readers_of_stdout
 
     to_stdout = name == "-" or print_style is not None
-    excluded = sorted(readers_of_stdout()) if to_stdout else ()
+    excluded = sorted(readers_of_stdout(onward=target.everything)) if to_stdout else ()
+    if excluded and target.everything:
+        say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
     with _output(name, force=force) as (stream, replace):
         session = Session(target, settings, given=sys.argv[1:], excluded=excluded, say=say)
@@ -242,7 +248,8 @@ def _output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], 
             yield stream, lambda: None
         return
     place = Path(name)
-    replaces = force and place.is_file()
+    replaces = place.is_file()
+    refuse_existing(place, force=force or not replaces)
     opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
     with open_output(opened) as stream:
         try:
@@ -274,11 +281,17 @@ def _standard_output() -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _signals(session: Session) -> Iterator[None]:
-    """End the recording in the usual way on Ctrl-C, SIGTERM, and when the terminal goes."""
-    before = {
-        number: signal.signal(number, lambda _number, _frame: session.stop("signal"))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    """End the recording in the usual way on Ctrl-C, SIGTERM, and when the terminal goes.
+
+    The same signal again ends wcap at once, should the output not take what is left.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        session.stop("signal")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ with open("build.wcap", "xb", buffering=0) as file:
 """
 
 from wcap.recorder.session import (
+    MAX_BUFFER,
     MAX_SNAPLEN,
     PERF_BUFFER,
     RING_BUFFER,
@@ -18,6 +19,7 @@ from wcap.recorder.session import (
 from wcap.recorder.target import Target, readers_of_stdout
 
 __all__ = [
+    "MAX_BUFFER",
     "MAX_SNAPLEN",
     "PERF_BUFFER",
     "RING_BUFFER",

@@ -8,14 +8,15 @@ for the next batch; a write that takes too long is handed on without its result,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wcap.events import EventBatch, EventFlag, Gap
-from wcap.format import Clock, text
+from wcap.fields import text
+from wcap.format import Clock
 from wcap.recorder import records
 from wcap.recorder.joining import Joined, join
 from wcap.recorder.processes import ProcessTable
@@ -59,7 +60,7 @@ class Assembler:
         cause_of: says why a CPU loses events.
 
     Attributes:
-        waiting, waiting_bytes: writes fed and not handed on yet, and the bytes of their payloads.
+        waiting, waiting_bytes: writes fed and not handed on yet, and bytes of payload.
         latest_ns: the latest time of a write fed, on the capture's clock.
     """
 
@@ -96,7 +97,7 @@ class Assembler:
         if len(decoded.exits.order):
             self._exits.append(decoded.exits)
         self.waiting += len(decoded.enters.order)
-        self.waiting_bytes += len(decoded.enters.payload)
+        self.waiting_bytes += len(decoded.enters.payload) + _reread_bytes(decoded.exits)
 
     def cut(
         self, now_ns: int, settled_ns: int, *, last: bool = False, most: int | None = None
@@ -113,13 +114,16 @@ class Assembler:
         exits = joined_exits(self._exits)
         self._enters, self._exits = [], []
         if enters is None:
-            return Cut(results=self._late(exits, np.empty(0, dtype=np.int64)))
+            self.waiting_bytes = 0
+            return Cut(results=self._late(exits, np.empty(0, dtype=np.int64), {}))
+        enters = self._steadied(enters)
         joined = join(enters, exits)
-        results = self._late(exits, joined.ends)
-        for tid in set((enters.pid_tgid & TID).tolist()) & self._open.keys():
-            del self._open[tid]
+        superseded = self._superseded(enters)
+        results = self._late(exits, joined.ends, superseded)
+        for tid in superseded:
+            self._open.pop(tid, None)
         ordered = _by_time(enters.time_ns)
-        ready = self._ready(enters, joined, ordered, now_ns, settled_ns, last=last)
+        ready = self._ready(enters, exits, joined, ordered, now_ns, settled_ns, last=last)
         if most is not None:
             ready = min(ready, most)
         self._hold(enters, exits, joined, np.sort(ordered[ready:]))
@@ -150,6 +154,7 @@ class Assembler:
     def _ready(
         self,
         enters: Enters,
+        exits: Exits | None,
         joined: Joined,
         ordered: npt.NDArray[np.intp],
         now_ns: int,
@@ -167,7 +172,7 @@ class Assembler:
         patient = np.flatnonzero(under_way & (times >= now_ns - UNFINISHED_AFTER_NS))
         if len(patient) and patient[0] < ready:
             held = total - int(patient[0])
-            held_bytes = int(enters.captured[ordered[patient[0] :]].sum())
+            held_bytes = int(enters.captured[ordered[patient[0] :]].sum()) + _reread_bytes(exits)
             if held <= HELD_EVENTS and held_bytes <= HELD_BYTES:
                 return int(patient[0])
         return ready
@@ -185,9 +190,33 @@ class Assembler:
         ends = joined.ends[rows]
         if exits is not None and len(ends := np.sort(ends[ends >= 0])):
             self._exits = [some_exits(exits, ends)]
+            self.waiting_bytes += _reread_bytes(self._exits[0])
+
+    def _steadied(self, enters: Enters) -> Enters:
+        """Keep each CPU's times from going back, as the kernel's fast clock may by a little."""
+        times = enters.time_ns
+        for cpu in np.unique(enters.cpu).tolist():
+            mine = np.flatnonzero(enters.cpu == cpu)
+            mine = mine[np.argsort(enters.sequence[mine], kind="stable")]
+            _, last_ns = self._last.get(cpu, (0, 0))
+            steady = np.maximum(np.maximum.accumulate(times[mine]), last_ns)
+            if not np.array_equal(steady, times[mine]):
+                times = times.copy()
+                times[mine] = steady
+        return enters if times is enters.time_ns else replace(enters, time_ns=times)
+
+    def _superseded(self, enters: Enters) -> dict[int, int]:
+        """Return the threads whose write was handed on without its end, and which began another
+        since: after the record given here no end is that write's.
+        """
+        tids = enters.pid_tgid & TID
+        return {
+            tid: int(enters.order[np.argmax(tids == tid)])
+            for tid in set(tids.tolist()) & self._open.keys()
+        }
 
     def _late(
-        self, exits: Exits | None, ends: npt.NDArray[np.int64]
+        self, exits: Exits | None, ends: npt.NDArray[np.int64], superseded: Mapping[int, int]
     ) -> list[tuple[int, int, int, int]]:
         """Return the results of writes that were handed on without."""
         if exits is None or not self._open:
@@ -196,9 +225,9 @@ class Assembler:
         unused[ends[ends >= 0]] = False
         results = []
         for position in np.flatnonzero(unused).tolist():
-            began = self._open.pop(int(exits.pid_tgid[position] & TID), None)
-            if began is not None:
-                cpu, sequence, time_ns = began
+            tid, order = int(exits.pid_tgid[position] & TID), int(exits.order[position])
+            if tid in self._open and order < superseded.get(tid, order + 1):
+                cpu, sequence, time_ns = self._open.pop(tid)
                 took = int(exits.time_ns[position]) - time_ns
                 results.append((cpu, sequence, int(exits.returned[position]), took))
         return results
@@ -317,6 +346,12 @@ class Assembler:
         )
 
 
+def _reread_bytes(exits: Exits | None) -> int:
+    if exits is None or not exits.payloads:
+        return 0
+    return sum(len(payload) for payload, _ in exits.payloads.values())
+
+
 def _by_time(times: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     if bool((times[1:] >= times[:-1]).all()):
         return np.arange(len(times))
@@ -333,8 +368,9 @@ def _payloads(
     if exits is None or not exits.payloads:
         return enters.payload, (starts, stops)
     pieces, length = [enters.payload], len(enters.payload)
-    for row, end in enumerate(ends.tolist()):
-        if end in exits.payloads:
+    unread = (enters.flags[rows] & records.UNREADABLE) != 0
+    for row in np.flatnonzero(unread & (ends >= 0)).tolist():
+        if (end := int(ends[row])) in exits.payloads:
             payload, _ = exits.payloads[end]
             starts[row], stops[row] = length, length + len(payload)
             pieces.append(payload)

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import resource
 from pathlib import Path
 
@@ -15,6 +16,8 @@ _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 # include/uapi/linux/capability.h
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+# include/linux/proc_ns.h: PROC_PID_INIT_INO
+_FIRST_PID_NAMESPACE = 0xEFFF_FFFC
 # The bpf system call, by machine; asm-generic/unistd.h gives 280 to those not named.
 _BPF_CALL = {"x86_64": 321}.get(platform.machine(), 280)
 # include/uapi/linux/bpf.h
@@ -25,8 +28,8 @@ _NO_MEMLOCK = (5, 11)
 
 def version() -> tuple[int, int]:
     """Return the running kernel's version, such as (6, 18)."""
-    major, minor, *_ = os.uname().release.split(".")
-    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def check_permission() -> None:
@@ -34,7 +37,7 @@ def check_permission() -> None:
 
     Raises:
         NotPermittedError: neither root nor the capabilities are there.
-        UnsupportedKernelError: the kernel is locked down.
+        UnsupportedKernelError: the kernel is locked down, or processes have other numbers here.
     """
     lockdown = _LOCKDOWN.read_text() if _LOCKDOWN.exists() else ""
     if "[confidentiality]" in lockdown:
@@ -45,8 +48,13 @@ def check_permission() -> None:
     held = _capabilities()
     if not (held >> _CAP_SYS_ADMIN & 1 or (held >> _CAP_BPF & 1 and held >> _CAP_PERFMON & 1)):
         raise NotPermittedError(
-            "recording needs root, or CAP_BPF and CAP_PERFMON: try it with sudo "
+            "to record, wcap needs root, or CAP_BPF and CAP_PERFMON: try sudo "
             "(show, stats and the other readers need neither)"
+        )
+    if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+        raise UnsupportedKernelError(
+            "BPF knows processes by the host's numbers, and this container has its own: run wcap "
+            "on the host, or the container with --pid=host"
         )
 
 

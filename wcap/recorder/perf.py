@@ -14,7 +14,9 @@ import mmap
 import os
 import platform
 import struct
+from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,22 @@ class _Attributes(ctypes.Structure):
     )
 
 
+_END_OF_TIME = 1 << 64
+# What is taken of one CPU at once, and more than a record can take (its length has 16 bits).
+_SPAN = 4 << 20
+_LARGEST = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a CPU's buffer holds: samples by place and time, and the time of the next beyond."""
+
+    data: bytes
+    places: list[int] = field(default_factory=list)
+    times_ns: list[int] = field(default_factory=list)
+    rest_ns: int = _END_OF_TIME
+
+
 class PerfBuffers:
     """The perf buffers of all CPUs that are online.
 
@@ -71,7 +89,7 @@ class PerfBuffers:
         cpus = _online()
         pages = max(1, size // len(cpus) // mmap.PAGESIZE)
         each = mmap.PAGESIZE << (pages.bit_length() - 1)
-        self._buffers = [_CpuBuffer(cpu, each) for cpu in cpus]
+        self._buffers = [_CpuBuffer(cpu, _open(cpu), each) for cpu in cpus]
         for buffer in self._buffers:
             register(buffer.cpu, buffer.descriptor)
 
@@ -81,13 +99,18 @@ class PerfBuffers:
         Args:
             last: recording has ended, so take all.
         """
-        horizon = None if last else self._clock() - _SETTLED_NS
+        horizon = _END_OF_TIME if last else self._clock() - _SETTLED_NS
+        looks = [buffer.look() for buffer in self._buffers]
+        # Where one CPU has more than is taken at once, the others go no further than it does.
+        horizon = min([horizon, *(look.rest_ns for look in looks)])
         pieces, starts, length = [], [], 0
-        for buffer in self._buffers:
-            data, places = buffer.take(horizon)
-            pieces.append(data)
-            starts += [length + place + _DATA - _SHIFT for place in places]
-            length += len(data)
+        for buffer, look in zip(self._buffers, looks, strict=True):
+            taken = bisect_left(look.times_ns, horizon)
+            size = look.places[taken] if taken < len(look.places) else len(look.data)
+            buffer.release(size)
+            pieces.append(look.data[:size])
+            starts += [length + place + _DATA - _SHIFT for place in look.places[:taken]]
+            length += size
         if not starts:
             return None
         data = b"".join(pieces)[_SHIFT:]
@@ -102,49 +125,59 @@ class PerfBuffers:
             buffer.close()
 
 
+def _open(cpu: int) -> int:
+    """Open the perf event that BPF programs on a CPU send records to."""
+    attributes = _Attributes(
+        type=_TYPE_SOFTWARE,
+        size=ctypes.sizeof(_Attributes),
+        config=_COUNT_SW_BPF_OUTPUT,
+        sample_period=1,
+        sample_type=_SAMPLE_RAW,
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.syscall(
+        _PERF_EVENT_OPEN, ctypes.byref(attributes), -1, cpu, -1, ctypes.c_ulong(8)
+    )
+    if descriptor < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), f"perf buffer of CPU {cpu}")
+    fcntl.ioctl(descriptor, _IOC_ENABLE, 0)
+    return descriptor
+
+
 class _CpuBuffer:
-    def __init__(self, cpu: int, size: int) -> None:
+    def __init__(self, cpu: int, descriptor: int, size: int) -> None:
         self.cpu = cpu
+        self.descriptor = descriptor
         self._size = size
-        attributes = _Attributes(
-            type=_TYPE_SOFTWARE,
-            size=ctypes.sizeof(_Attributes),
-            config=_COUNT_SW_BPF_OUTPUT,
-            sample_period=1,
-            sample_type=_SAMPLE_RAW,
-        )
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.descriptor = libc.syscall(
-            _PERF_EVENT_OPEN, ctypes.byref(attributes), -1, cpu, -1, ctypes.c_ulong(8)
-        )
-        if self.descriptor < 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), f"perf buffer of CPU {cpu}")
-        self._map = mmap.mmap(self.descriptor, mmap.PAGESIZE + size)
+        self._map = mmap.mmap(descriptor, mmap.PAGESIZE + size)
         self._control = memoryview(self._map)[: mmap.PAGESIZE].cast("Q")
         self._data = memoryview(self._map)[mmap.PAGESIZE :]
-        fcntl.ioctl(self.descriptor, _IOC_ENABLE, 0)
 
-    def take(self, horizon: int | None) -> tuple[bytes, list[int]]:
-        """Take out the records older than ``horizon``; return them and where samples start.
+    def look(self) -> _Look:
+        """Copy out what is there, up to a few MiB, and find the samples in it.
 
         x86 keeps these loads in order by itself; elsewhere the system calls between two drains
         (sleeping, reading the clock) order the head's load before the data's.
         """
         head, tail = self._control[_DATA_HEAD], self._control[_DATA_TAIL]
-        if head == tail:
-            return b"", []
-        data = self._copy(tail, head - tail)
-        places, place = [], 0
-        while place < len(data):
-            kind, _, size = _HEADER.unpack_from(data, place)
+        look = _Look(self._copy(tail, min(head - tail, _SPAN + _LARGEST)))
+        place = 0
+        while place < len(look.data):
+            kind, _, size = _HEADER.unpack_from(look.data, place)
             if kind == _RECORD_SAMPLE:
-                if horizon is not None and _TIME.unpack_from(data, place + _TIME_AT)[0] >= horizon:
-                    break
-                places.append(place)
+                (time_ns,) = _TIME.unpack_from(look.data, place + _TIME_AT)
+                if place >= _SPAN:
+                    return replace(look, data=look.data[:place], rest_ns=time_ns)
+                look.places.append(place)
+                look.times_ns.append(max(time_ns, look.times_ns[-1] if look.times_ns else 0))
             place += size
-        self._control[_DATA_TAIL] = tail + place
-        return data[:place], places
+        return look
+
+    def release(self, size: int) -> None:
+        """Give the kernel back the first bytes of what is there."""
+        if size:
+            self._control[_DATA_TAIL] += size
 
     def _copy(self, tail: int, length: int) -> bytes:
         begin = tail % self._size

@@ -39,7 +39,7 @@ class Transport(Protocol):
     """Where records come from."""
 
     def drain(self, *, last: bool = False) -> Span | None:
-        """Take out some records; None when there are none."""
+        """Take out some records, none if the first is not finished; None when there are none."""
 
     def close(self) -> None:
         """Give the buffer back."""

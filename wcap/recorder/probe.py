@@ -153,6 +153,10 @@ class Probe:
         """Take in no new writes; what is under way may still end."""
         self._bpf.detach_tracepoint(_ENTER)
 
+    def detach_exits(self) -> None:
+        """Take in nothing any more, or busy writers would fill the buffer as fast as it empties."""
+        self._bpf.detach_tracepoint(_EXIT)
+
     def close(self) -> None:
         """Detach everything and free the maps."""
         self._bpf.cleanup()
@@ -189,7 +193,7 @@ def import_bcc() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         impostor = False
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, OSError):  # OSError: without libbcc
             module = importlib.import_module("bcc")
             if hasattr(module, "BPF"):
                 return module
@@ -202,9 +206,7 @@ def import_bcc() -> ModuleType:
         raise MissingDependencyError(
             f"the bcc here is PyPI's, an unrelated package: pip uninstall bcc, then {hint}"
         )
-    raise MissingDependencyError(
-        f"recording needs bcc, which is not installed: {hint}; reading captures does not need it"
-    )
+    raise MissingDependencyError(f"bcc is not installed: {hint}; reading captures does not need it")
 
 
 def _import_from(file: Path) -> ModuleType:
@@ -244,8 +246,11 @@ def _flags(options: ProbeOptions, cpus: int) -> list[str]:
 
 
 def _pattern(pattern: CommPattern) -> str:
-    """Return a pattern as two words and the masks of the bits in them that count."""
-    compared = len(pattern.text) if pattern.prefix else _COMM_SIZE
+    """Return a pattern as two words and the masks of the bits in them that count.
+
+    An exact name is compared with the NUL behind it; old kernels leave anything after that.
+    """
+    compared = len(pattern.text) + (not pattern.prefix)
     text = pattern.text.ljust(_COMM_SIZE, b"\0")
     mask = (b"\xff" * compared).ljust(_COMM_SIZE, b"\0")
     words = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wcap.events import Process
-from wcap.format import text
+from wcap.fields import text
 from wcap.recorder.records import Seen
 
 # As many processes as the kernel side remembers (bpf/write.c); the oldest are forgotten first.
 _REMEMBERED = 65536
+# How often one may call exec before its writes are told; of more, the first are forgotten.
+_VERSIONS = 64
 # What is kept of a command line, in bytes.
 _CMDLINE_BYTES = 4096
 
@@ -47,7 +50,20 @@ class ProcessTable:
         )
         if seen.ppid is None:
             process = _with_status(process)
+        self._disown(process)
         self._add(seen.pid, _Version(seen.order, process))
+
+    def _disown(self, process: Process) -> None:
+        """Take from a process's former self what /proc tells of it now.
+
+        Of a program that called exec at once, /proc was read too late: it told of the next one.
+        """
+        versions = self._versions.get(process.pid)
+        if not versions:
+            return
+        was = versions[-1].process
+        if (was.start_ns, was.exe, was.cmdline) == (process.start_ns, process.exe, process.cmdline):
+            versions[-1] = replace(versions[-1], process=replace(was, exe=None, cmdline=None))
 
     def column(
         self,
@@ -66,30 +82,34 @@ class ProcessTable:
         """
         column = np.zeros(len(pids), dtype=np.uint32)
         table: list[Process] = []
-        for pid in _distinct(pids):
-            rows = np.flatnonzero(pids == pid)
+        for pid, rows in _by_pid(pids):
             if pid not in self._versions:
                 self._add(pid, _Version(0, _found(pid, names[int(name[rows[0]])])))
             versions = self._versions[pid]
             after = np.searchsorted([version.order for version in versions], orders[rows], "right")
             column[rows] = len(table) + np.maximum(after, 1) - 1
             table += [version.process for version in versions]
-            # Events come in order: what is past will not be asked for again, but for a few
-            # writes under way, whose process's former self is kept.
-            del versions[:-2]
+            # Events come in order: what was the process before these is not asked for again.
+            del versions[: max(int(after.min()), 1) - 1]
         return column, table
 
     def _add(self, pid: int, version: _Version) -> None:
-        self._versions.setdefault(pid, []).append(version)
+        versions = self._versions.setdefault(pid, [])
+        versions.append(version)
+        del versions[:-_VERSIONS]
         if len(self._versions) > _REMEMBERED:
             del self._versions[next(iter(self._versions))]
 
 
-def _distinct(pids: npt.NDArray[Any]) -> list[int]:
+def _by_pid(pids: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Yield each process and the rows of its events."""
     if bool((pids == pids[0]).all()):
-        return [int(pids[0])]
-    distinct: list[int] = np.unique(pids).tolist()
-    return distinct
+        yield int(pids[0]), np.arange(len(pids))
+        return
+    order = np.argsort(pids, kind="stable")
+    starts = np.flatnonzero(np.diff(pids[order], prepend=-1))
+    for rows in np.split(order, starts[1:]):
+        yield int(pids[rows[0]]), rows
 
 
 def _found(pid: int, comm: str) -> Process:

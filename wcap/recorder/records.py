@@ -18,7 +18,7 @@ ENTER, EXIT, REREAD, PROCESS = 1, 2, 3, 4
 UNREADABLE, KNOWN_TASK = 1, 2
 
 _ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PROCESS_SIZE = 64, 32, 40, 72
-_STATE_HEAD = 16
+_STATE_HEAD = 24
 COMM_SIZE = 16
 # A task's two numbers in one word: the process in the high half, the thread in the low.
 TID = np.uint64(0xFFFF_FFFF)

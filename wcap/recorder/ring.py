@@ -25,6 +25,9 @@ _RHYTHM_CHECK = 8192
 _RHYTHM_PAUSE = 256
 
 
+_STILL_BUSY = Span(b"", np.empty(0, dtype=np.int64))
+
+
 class RingBuffer:
     """A mapped ring buffer.
 
@@ -44,7 +47,7 @@ class RingBuffer:
         self._lock = threading.Lock()
 
     def drain(self, *, last: bool = False) -> Span | None:
-        """Take out what is finished, up to a few MiB; None when nothing is."""
+        """Take out what is finished, up to a few MiB; None when the buffer is empty."""
         begin = self._consumer[0]
         self._fence()
         end = min(self._producer[0], begin + _SPAN)
@@ -54,7 +57,7 @@ class RingBuffer:
         place = begin & self._mask
         starts, length = walk(self._data[place : place + end - begin])
         if length == 0:
-            return None
+            return _STILL_BUSY
         self._fence()
         data = bytes(self._data[place : place + length])
         self._fence()

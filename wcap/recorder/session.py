@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 
 from wcap import __version__
-from wcap.errors import UnsupportedKernelError
+from wcap.errors import RecordError, UnsupportedKernelError
 from wcap.events import EventFlag
+from wcap.fields import without_absent
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
@@ -31,6 +33,8 @@ SYSCALLS = ("write",)
 RING_BUFFER, PERF_BUFFER = "ring-buffer", "perf-buffer"
 # What one record can carry of a payload.
 MAX_SNAPLEN = 32 << 10
+# The largest power of two that the size of a BPF map, a u32, can be.
+MAX_BUFFER = 2 << 30
 _RING_PAGE = 4096
 # At most this much of a record is not payload (bpf/record.h).
 _RECORD_HEAD = 128
@@ -115,6 +119,8 @@ class Session:
         self._stop = threading.Event()
         self._reason = ""
         target.check()
+        for pattern in target.awaited():
+            say(f"-c {pattern}: no process or thread has this name yet")
         kernel.check_permission()
         self._transport_name = _choose_transport(settings.transport)
         kernel.raise_memlock()
@@ -125,6 +131,11 @@ class Session:
         self._clock_id = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
         self._buffer_bytes = _buffer_size(settings)
         self._excluded = (os.getpid(), *sorted(excluded))
+        if echoing := set(target.pids).intersection(self._excluded):
+            raise RecordError(
+                f"process {min(echoing)} gets what this recording writes to standard output: "
+                "recording it would never end; write to a file"
+            )
         self._command = None if target.command is None else Command(target.command)
         try:
             self._probe = Probe(
@@ -172,32 +183,49 @@ class Session:
         """
         clock = Clock(self._clock_name, *self._moment())
         recording = _Recording(CaptureWriter(stream, self._header(clock)), watch)
-        transport = self._open_transport()
         assembler = Assembler(clock, self._settings.snaplen, SYSCALLS, self._cause)
-        pipeline = Pipeline(
-            transport,
-            assembler,
-            self._now,
-            recording.deliver,
-            lambda: self.stop("count"),
-            buffer_bytes=self._buffer_bytes,
-            most=self._settings.most,
-            batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
-        )
-        try:
-            self._attach()
-            pipeline.start()
-            started()
-            self._wait()
-            self._probe.detach_entries()
-            time.sleep(_LAST_WRITES_SECONDS)
-            pipeline.stop()
-            end = self._end(recording, assembler, complete=not pipeline.enough)
+        with contextlib.closing(self._probe), contextlib.closing(self._open_transport()) as source:
+            pipeline = Pipeline(
+                source,
+                assembler,
+                self._now,
+                recording.deliver,
+                lambda: self.stop("count"),
+                buffer_bytes=self._buffer_bytes,
+                most=self._settings.most,
+                batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
+            )
+            try:
+                self._attach()
+                pipeline.start()
+                started()
+                self._wait()
+                # From here on there are ends without beginnings, whose loss does not matter.
+                lost_results = self._lost_results()
+                self._probe.detach_entries()
+                time.sleep(_LAST_WRITES_SECONDS)
+                self._probe.detach_exits()
+                pipeline.stop()
+            except BaseException:
+                self._reason = "error"
+                if self._command is not None and not self._command.started:
+                    self._command.abandon()
+                with contextlib.suppress(Exception):
+                    pipeline.stop()
+                with contextlib.suppress(OSError):
+                    recording.close(self._end(recording, self._probe.sequences()))
+                raise
+            if pipeline.enough:  # what was seen and lost after that is not missed
+                sequences = assembler.recorded()
+            else:
+                sequences = self._probe.sequences()
+                recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
+                recording.lost_results = max(
+                    recording.lost_results, lost_results, key=Counter.total
+                )
+            end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
-        finally:
-            transport.close()
-            self._probe.close()
 
     def _attach(self) -> None:
         self._probe.attach_processes()
@@ -243,16 +271,18 @@ class Session:
         command.wait()
         self.stop("command")
 
-    def _end(self, recording: _Recording, assembler: Assembler, *, complete: bool) -> End:
-        """Account for all that was seen, the events lost after the last one recorded included."""
-        if complete:
-            sequences = self._probe.sequences()
-            recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
-        else:
-            sequences = assembler.recorded()
-        follows = sum(losses.follows for losses in self._probe.losses())
-        if follows:
+    def _lost_results(self) -> Counter[str]:
+        lost: Counter[str] = Counter()
+        for of_cpu in self._probe.losses():
+            lost.update(of_cpu.results)
+        return lost
+
+    def _end(self, recording: _Recording, sequences: Mapping[int, int]) -> End:
+        losses = self._probe.losses()
+        if follows := sum(of_cpu.follows for of_cpu in losses):
             self._warn(f"{follows} children could not be followed: more than 65536 processes")
+        if processes := sum(of_cpu.processes for of_cpu in losses):
+            self._warn(f"{processes} descriptions of processes were lost: facts come from /proc")
         clock_ns, wall_ns = self._moment()
         return End(
             reason=self._reason,
@@ -261,6 +291,7 @@ class Session:
             sequences=sequences,
             lost=dict(recording.lost),
             lost_results=dict(recording.lost_results),
+            unfollowed=follows,
             exit_status=None if self._command is None else self._command.status,
             warnings=tuple(self._warnings),
         )
@@ -278,15 +309,17 @@ class Session:
             boot_id=kernel.boot_id(),
             filters={
                 "given": list(self._given),
-                "resolved": {
-                    "comms": [str(pattern) for pattern in target.comms],
-                    "comms_of": compared,
-                    "pids": list(target.pids),
-                    "command_pid": None if self._command is None else self._command.pid,
-                    "follow": target.follows,
-                    "everything": target.everything,
-                    "excluded_pids": list(self._excluded),
-                },
+                "resolved": without_absent(
+                    {
+                        "comms": [str(pattern) for pattern in target.comms],
+                        "comms_of": compared,
+                        "pids": list(target.pids),
+                        "command_pid": None if self._command is None else self._command.pid,
+                        "follow": target.follows,
+                        "everything": target.everything,
+                        "excluded_pids": list(self._excluded),
+                    }
+                ),
             },
             command=target.command,
             versions={

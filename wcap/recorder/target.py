@@ -12,12 +12,13 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from wcap.errors import RecordError
+from wcap.errors import RecordError, UsageError
 from wcap.filters import CommPattern
 
 # What a shell answers for a command that it cannot run.
@@ -44,12 +45,12 @@ class Target:
 
     def __post_init__(self) -> None:
         if not (self.comms or self.pids or self.command or self.everything):
-            raise RecordError(
+            raise UsageError(
                 "nothing chosen: name processes with -c COMM or -p PID, launch one with "
                 "-- COMMAND, or record everything with --all"
             )
         if self.everything and (self.comms or self.pids or self.command):
-            raise RecordError("--all records everything: leave out -c, -p and the command")
+            raise UsageError("--all records everything: leave out -c, -p and the command")
 
     @property
     def by_number(self) -> bool:
@@ -73,8 +74,10 @@ class Target:
             RecordError: a process is not, or the command cannot be found.
         """
         for pid in self.pids:
-            if not Path(f"/proc/{pid}").is_dir():
-                raise RecordError(f"no process {pid}: -p takes the PIDs of running processes")
+            process = _process_of(pid)
+            if process != pid:
+                found = "no process" if process is None else f"a thread of process {process}"
+                raise RecordError(f"{pid} is {found}: -p takes the PIDs of running processes")
         if self.command and shutil.which(self.command[0]) is None:
             raise RecordError(f"{self.command[0]}: command not found, or not executable")
 
@@ -84,18 +87,36 @@ class Target:
             return set(self.pids)
         return {
             pid
-            for pid, comm in _running_comms()
+            for pid, comm in _running_comms("comm")
             if any(pattern.matches(comm) for pattern in self.comms)
         }
 
+    def awaited(self) -> list[CommPattern]:
+        """Return the names that no process or thread has so far; a command may yet bring them."""
+        if self.command is not None or not self.comms:
+            return []
+        running = {comm for _, comm in _running_comms("task/*/comm")}
+        return [
+            pattern for pattern in self.comms if not any(pattern.matches(comm) for comm in running)
+        ]
 
-def _running_comms() -> Iterable[tuple[int, str]]:
-    for place in Path("/proc").glob("[0-9]*"):
+
+def _process_of(task: int) -> int | None:
+    """Return the process that a thread belongs to: /proc knows threads by number too."""
+    try:
+        status = Path(f"/proc/{task}/status").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return int(status.partition("\nTgid:")[2].split()[0])
+
+
+def _running_comms(where: str) -> Iterable[tuple[int, str]]:
+    for place in Path("/proc").glob(f"[0-9]*/{where}"):
         try:
-            name = (place / "comm").read_bytes().rstrip(b"\n")
+            name = place.read_bytes().rstrip(b"\n")
         except OSError:
             continue
-        yield int(place.name), name.decode("utf-8", "surrogateescape")
+        yield int(place.parts[2]), name.decode("utf-8", "surrogateescape")
 
 
 def descendants(roots: Iterable[int]) -> set[int]:
@@ -114,25 +135,44 @@ def descendants(roots: Iterable[int]) -> set[int]:
     return found
 
 
-def readers_of_stdout() -> set[int]:
-    """Return the processes that read the pipe that is our standard output, if it is one.
+def readers_of_stdout(*, onward: bool = False) -> set[int]:
+    """Return the processes that read what we write to standard output, if it is a pipe.
 
     What they write because of what we write must not be recorded, or it would never end.
+
+    Args:
+        onward: those, too, that read what these may write to other pipes.
     """
     try:
-        pipe = Path("/proc/self/fd/1").readlink()
-    except OSError:
+        reached = {str(Path("/proc/self/fd/1").readlink())}
+    except OSError:  # it is closed
         return set()
-    if not str(pipe).startswith("pipe:"):
-        return set()
-    found = set()
+    readers: dict[str, set[int]] = defaultdict(set)
+    written: dict[int, set[str]] = defaultdict(set)
     for place in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(link.readlink() == pipe for link in (place / "fd").iterdir()):
-                found.add(int(place.name))
-        except OSError:
-            continue
-    return found - {os.getpid()}
+        pid = int(place.name)
+        for pipe, writes in _pipes(place):
+            if writes:
+                written[pid].add(pipe)
+            else:
+                readers[pipe].add(pid)
+    found: set[int] = set()
+    while new := set().union(*(readers[pipe] for pipe in reached)) - found - {os.getpid()}:
+        found |= new
+        reached = set().union(*(written[pid] for pid in new)) if onward else set()
+    return found
+
+
+def _pipes(process: Path) -> Iterator[tuple[str, bool]]:
+    """Yield each pipe that a process under /proc has open, and whether it can write to it."""
+    with contextlib.suppress(OSError):  # it ended, or a descriptor was closed meanwhile
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                pipe = str(link.readlink())
+                if pipe.startswith("pipe:"):
+                    facts = (process / "fdinfo" / link.name).read_text()
+                    flags = int(facts.partition("flags:")[2].split()[0], 8)
+                    yield pipe, flags & os.O_ACCMODE != os.O_RDONLY
 
 
 class Command:
@@ -142,6 +182,7 @@ class Command:
 
     Attributes:
         pid: of the command.
+        started: whether it was let run.
         status: its exit status once it has ended, or minus the signal that ended it.
         ended: set when it has.
     """
@@ -152,9 +193,10 @@ class Command:
         self._failure, failure = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _become(self.arguments, gate, failure)
+            _become(self.arguments, gate, self._gate, failure)
         os.close(gate)
         os.close(failure)
+        self.started = False
         self.status: int | None = None
         self.ended = threading.Event()
 
@@ -164,7 +206,9 @@ class Command:
         Raises:
             OSError: it could not be executed.
         """
-        os.write(self._gate, b"!")
+        self.started = True
+        with contextlib.suppress(BrokenPipeError):  # killed while it was held: wait() tells
+            os.write(self._gate, b"!")
         os.close(self._gate)
         with os.fdopen(self._failure, "rb") as failure:
             code = failure.read()
@@ -196,9 +240,10 @@ class Command:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def _become(arguments: Sequence[str], gate: int, failure: int) -> NoReturn:
+def _become(arguments: Sequence[str], gate: int, key: int, failure: int) -> NoReturn:
     """Wait at the gate, then turn into the command; this is the child, which never returns."""
     try:
+        os.close(key)  # or the gate would not close when the recorder ends
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         if os.read(gate, 1):

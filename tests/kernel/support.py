@@ -1,0 +1,225 @@
+"""Recordings of real processes: a recorder to start and stop, and processes for it to record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import wcap
+from wcap.events import Event, EventBatch, Gap, Process
+from wcap.format import End, Header
+
+# Nothing here takes that long; what does is stuck.
+PATIENCE_SECONDS = 20
+# The wcap that this process imports, wherever the recorder runs.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(wcap.__file__).parents[1])}
+WCAP = (sys.executable, "-m", "wcap")
+
+# What workloads start with. Threads get their names by prctl, for a name written to /proc would
+# be one more write.
+_PRELUDE = """
+import ctypes, errno, mmap, os, signal, sys, threading, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+null = os.open("/dev/null", os.O_WRONLY)
+
+def rename(name):
+    libc.prctl(15, name)  # PR_SET_NAME
+
+def raw_write(fd, address, count):
+    return libc.write(fd, ctypes.c_void_p(address), ctypes.c_size_t(count))
+"""
+
+
+def python(code: str) -> tuple[str, ...]:
+    """Return a command that runs some Python, after ``import os`` and its like."""
+    return (sys.executable, "-S", "-c", _PRELUDE + code)
+
+
+@dataclass
+class Recorded:
+    """A recording that has ended.
+
+    Attributes:
+        status: of wcap; minus the signal if one ended it.
+        said: the lines on standard error.
+        stdout: of wcap and the command that it launched.
+        path: of the capture.
+    """
+
+    status: int
+    said: list[str]
+    stdout: bytes
+    path: Path
+
+    @property
+    def batches(self) -> list[EventBatch]:
+        """All that was recorded; any damage raises."""
+        return self._read[1]
+
+    @property
+    def count(self) -> int:
+        """How many events were recorded."""
+        return sum(map(len, self.batches))
+
+    @cached_property
+    def events(self) -> list[Event]:
+        return [event for batch in self.batches for event in batch]
+
+    @property
+    def header(self) -> Header:
+        return self._capture.header
+
+    @property
+    def end(self) -> End:
+        end = self._capture.end
+        assert end is not None
+        return end
+
+    @property
+    def late_results(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        return self._capture.late_results
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return self._capture.gaps
+
+    @property
+    def processes(self) -> list[Process]:
+        """The processes that wrote, in the order in which they first did."""
+        found = [batch.processes[row] for batch in self.batches for row in batch.process.tolist()]
+        return list(dict.fromkeys(found))
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [event.data for event in self.events]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file was closed in the usual way."""
+        return self._capture.indexed
+
+    @property
+    def _capture(self) -> wcap.Capture:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[wcap.Capture, list[EventBatch]]:
+        with wcap.open(self.path) as capture:
+            return capture, list(capture.batches())
+
+
+class Recorder:
+    """A running ``wcap record``; leaving the context ends it, and what it launched."""
+
+    def __init__(
+        self,
+        *options: str,
+        output: Path | str | None,
+        before: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        stdout: int = subprocess.PIPE,
+        stdin: int = subprocess.DEVNULL,
+        folder: Path | None = None,
+    ) -> None:
+        self.path = Path(output or "-")
+        self._said = b""
+        chosen = () if output is None else ("-o", str(output))
+        self.process = subprocess.Popen(
+            [*before, *WCAP, "record", *chosen, *options],
+            bufsize=0,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**ENVIRONMENT, **(environment or {})},
+            cwd=folder,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def wait_until_recording(self) -> Self:
+        """Return when the recorder says that it records."""
+        assert self.process.stderr is not None
+        while b"recording" not in self._said:
+            line = self.process.stderr.readline()
+            assert line, f"the recorder ended: {self._said.decode()}"
+            self._said += line
+        return self
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def finish(self) -> Recorded:
+        """Wait until the recorder has ended."""
+        stdout, said = self.process.communicate(timeout=PATIENCE_SECONDS)
+        lines = (self._said + said).decode().splitlines()
+        return Recorded(self.process.returncode, lines, stdout or b"", self.path)
+
+
+def record(
+    *options: str,
+    output: Path | str | None,
+    during: Callable[[], object] | None = None,
+    **how: object,
+) -> Recorded:
+    """Record until Ctrl-C after ``during``; without it, until the recording ends by itself."""
+    with Recorder(*options, output=output, **how) as recorder:
+        if during is not None:
+            recorder.wait_until_recording()
+            during()
+            recorder.signal(signal.SIGINT)
+        return recorder.finish()
+
+
+class Puppet:
+    """A process that runs some Python when told to, and until then waits.
+
+    Args:
+        code: what to run; it must read nothing from standard input.
+        before: what to run first, before this constructor returns.
+    """
+
+    def __init__(self, code: str, *, before: str = "") -> None:
+        waiting = f"{before}\nos.write(1, b'+')\nos.read(0, 1)\n"
+        self.process = subprocess.Popen(
+            python(waiting + code), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.read(1) == b"+"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def go(self) -> None:
+        """Let it run, and do not wait for its end."""
+        self.process.stdin.write(b"!")
+
+    def perform(self) -> bytes:
+        """Let it run; return what it wrote to standard output once it has ended."""
+        stdout, _ = self.process.communicate(b"!", timeout=PATIENCE_SECONDS)
+        assert self.process.returncode == 0
+        return stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.communicate()

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import re
+import sys
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wcap.errors import MissingDependencyError
+from wcap.filters import CommPattern
+from wcap.recorder import probe
+from wcap.recorder.probe import Losses, ProbeOptions, import_bcc
+from wcap.recorder.records import sizes
+
+WORD = re.compile(r"0x[0-9a-f]+(?=ULL)")
+NAMES = st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name)
+
+
+def options(**facts):
+    given_ = {"snaplen": 4096, "ring_pages": 16, "clock": "boottime", "excluded": (1,)}
+    return ProbeOptions(**{**given_, **facts})
+
+
+def flags(**facts):
+    return probe._flags(options(**facts), 8)
+
+
+def test_the_sizes_are_passed_on():
+    found = flags(snaplen=100)
+
+    assert {"-DCPUS=8", "-DSNAPLEN=100"} <= set(found)
+    assert {f"-D{name}={size}" for name, size in sizes(100).items()} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("clock", "helper"),
+    [("boottime", "bpf_ktime_get_boot_ns"), ("monotonic", "bpf_ktime_get_ns")],
+)
+def test_the_clock_is_read_by_its_helper(clock, helper):
+    assert f"-DCLOCK={helper}" in flags(clock=clock)
+
+
+def test_a_ring_buffer_has_a_size_and_a_perf_buffer_a_switch():
+    assert "-DRING_PAGES=16" in flags()
+    assert "-DPERF" not in flags()
+    assert "-DPERF" in flags(ring_pages=None)
+    assert not any(flag.startswith("-DRING_PAGES") for flag in flags(ring_pages=None))
+
+
+def test_every_excluded_process_is_named():
+    assert "-DEXCLUDED=X(7) X(812)" in flags(excluded=(7, 812))
+
+
+@pytest.mark.parametrize("switch", ["targets", "either", "follow"])
+def test_a_switch_is_passed_on_only_when_it_is_on(switch):
+    assert f"-D{switch.upper()}" not in flags()
+    assert f"-D{switch.upper()}" in flags(**{switch: True})
+
+
+def test_names_are_passed_on_only_when_there_are_any():
+    assert not any(flag.startswith("-DCOMMS") for flag in flags())
+    found = flags(comms=(CommPattern(b"a"), CommPattern(b"b", prefix=True)))
+    assert sum(flag.startswith("-DCOMMS=X(") and flag.count("X(") == 2 for flag in found) == 1
+
+
+def kernel_matches(pattern, name):
+    """Compare a name with a pattern as name_matches of write.c does."""
+    word0, mask0, word1, mask1 = (int(word, 16) for word in WORD.findall(probe._pattern(pattern)))
+    words = [int.from_bytes(name[at : at + 8], sys.byteorder) for at in (0, 8)]
+    return ((words[0] ^ word0) & mask0) | ((words[1] ^ word1) & mask1) == 0
+
+
+def kept(name, rest=b""):
+    """Return a name as the kernel keeps it: 16 bytes, a NUL behind it, then anything."""
+    return (name + b"\0" + rest)[:16].ljust(16, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("hello", b"hello", True),
+        ("hello", b"hello2", False),
+        ("hello", b"hell", False),
+        ("hello*", b"hello", True),
+        ("hello*", b"hello2", True),
+        ("hello*", b"hell", False),
+        ("*", b"anything", True),
+        ("exactly-8", b"exactly-8", True),
+        ("exactly8", b"exactly8", True),
+        ("exactly8", b"exactly8-not", False),
+        ("exactly8*", b"exactly8-not", True),
+        ("fifteen-bytes-x", b"fifteen-bytes-x", True),
+        ("fifteen-bytes-x", b"fifteen-bytes-y", False),
+        ("fifteen-bytes-x", b"fifteen-bytes-", False),
+        ("fifteen-bytes-xyz", b"fifteen-bytes-x", True),
+        ("fifteen-bytes-*", b"fifteen-bytes-x", True),
+        ("fifteen-bytes-x*", b"fifteen-bytes-x", True),
+    ],
+)
+def test_the_kernel_side_compares_what_is_meant(pattern, name, matches):
+    assert kernel_matches(CommPattern.parse(pattern), kept(name)) is matches
+
+
+@given(NAMES, st.booleans(), NAMES, st.binary(max_size=15))
+def test_the_kernel_side_and_the_readers_agree_on_every_name(text, prefix, name, rest):
+    pattern = CommPattern(text, prefix)
+
+    for other in (name, text, text[:-1], (text + name)[:15]):
+        readable = other.decode("utf-8", "surrogateescape")
+        assert kernel_matches(pattern, kept(other, rest)) == pattern.matches(readable)
+
+
+def test_losses_are_named_by_cause_and_none_is_named_without_one():
+    raw = probe._Losses(enters_full=3, exits_other=2, processes=1, follows=4)
+
+    assert probe._named(raw) == Losses({"buffer-full": 3}, {"other": 2}, 1, 4)
+    assert probe._named(probe._Losses(0, 5, 6)) == Losses({"other": 5}, {"buffer-full": 6}, 0, 0)
+
+
+@pytest.fixture
+def no_bcc(monkeypatch, tmp_path):
+    """Take bcc away from here and from the distribution's folders; yield one of those."""
+    for name in [name for name in sys.modules if name == "bcc" or name.startswith("bcc.")]:
+        monkeypatch.delitem(sys.modules, name)
+    place = tmp_path / "dist-packages"
+    place.mkdir()
+    monkeypatch.setattr(probe, "_DISTRIBUTION", (f"{tmp_path}/dist-*",))
+    monkeypatch.setattr(sys, "path", [])
+    yield place
+    for name in [name for name in sys.modules if name == "bcc" or name.startswith("bcc.")]:
+        del sys.modules[name]
+
+
+def install(place, text, **modules):
+    package = place / "bcc"
+    package.mkdir()
+    (package / "__init__.py").write_text(text)
+    for name, body in modules.items():
+        (package / f"{name}.py").write_text(body)
+
+
+def test_bcc_that_is_nowhere_is_an_error_that_says_how_to_get_it(no_bcc):
+    with pytest.raises(MissingDependencyError, match="apt install python3-bpfcc") as caught:
+        import_bcc()
+
+    assert "pip uninstall" not in str(caught.value)
+
+
+def test_bcc_of_pypi_is_told_apart(no_bcc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bcc", ModuleType("bcc"))
+
+    with pytest.raises(MissingDependencyError, match=r"PyPI's.*pip uninstall bcc.*apt install"):
+        import_bcc()
+
+
+def test_bcc_that_is_here_is_taken(no_bcc, monkeypatch):
+    real = ModuleType("bcc")
+    real.BPF = object
+    monkeypatch.setitem(sys.modules, "bcc", real)
+
+    assert import_bcc() is real
+
+
+@pytest.mark.parametrize("impostor", [False, True])
+def test_the_distributions_bcc_is_found_although_it_is_not_on_the_path(
+    impostor, no_bcc, monkeypatch
+):
+    install(no_bcc, "from .table import BPF\n", table="class BPF: pass\n")
+    if impostor:
+        monkeypatch.setitem(sys.modules, "bcc", ModuleType("bcc"))
+        monkeypatch.setitem(sys.modules, "bcc.table", ModuleType("bcc.table"))
+
+    found = import_bcc()
+
+    assert found.__file__ == str(no_bcc / "bcc/__init__.py")
+    assert found.BPF.__name__ == "BPF"
+    assert sys.modules["bcc"] is found
+
+
+def test_a_bcc_whose_library_is_missing_is_an_error_that_says_so(no_bcc):
+    install(no_bcc, "import ctypes\nctypes.CDLL('libwcap-no-such.so.0')\n")
+
+    with pytest.raises(MissingDependencyError, match=r"bcc in .* cannot be loaded: libwcap"):
+        import_bcc()
+
+    assert "bcc" not in sys.modules
+
+
+def test_a_bcc_on_the_path_whose_library_is_missing_is_no_traceback(no_bcc, monkeypatch, tmp_path):
+    place = tmp_path / "site"
+    place.mkdir()
+    install(place, "import ctypes\nctypes.CDLL('libwcap-no-such.so.0')\n")
+    monkeypatch.setattr(sys, "path", [str(place)])
+
+    with pytest.raises(MissingDependencyError, match="apt install"):
+        import_bcc()
+
+
+def test_what_is_printed_while_compiling_is_kept_from_the_terminal(capfd):
+    with probe._compiler_messages() as messages:
+        print("error: nothing works", file=sys.__stderr__, flush=True)
+        assert messages() == "error: nothing works\n"
+
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("", "refused: Failed to compile"),
+        ("a\nb.c:3:1: error: unknown type\nc\n", "Failed to compile: b.c:3:1: error: unknown type"),
+        ("1: insn\nR1 invalid mem access\n", "Failed to compile: R1 invalid mem access"),
+        ("bpf: Operation not permitted\nx\n", "Failed to compile: bpf: Operation not permitted"),
+    ],
+)
+def test_a_refused_program_is_told_in_one_line_and_the_log_is_kept(log, told):
+    error = probe._explained(Exception("Failed to compile"), log)
+
+    assert told in str(error)
+    assert "\n" not in str(error)
+    assert error.log == log
