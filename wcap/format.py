@@ -207,6 +207,12 @@ class End:
     exit_status: int | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def short(self) -> bool:
+        """Whether the recorder knew that something is missing."""
+        lost = any(self.lost.values()) or any(self.lost_results.values())
+        return lost or self.unfollowed > 0 or self.reason == "error"
+
 
 def encode_end(end: End) -> bytes:
     """Encode the body of an END frame."""

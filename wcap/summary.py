@@ -120,9 +120,7 @@ class Facts:
             or self.damage
             or self.gaps
             or self.end is None
-            or any(self.end.lost.values())
-            or any(self.end.lost_results.values())
-            or self.end.unfollowed
+            or self.end.short
             or self.holes
             or self.discrepancies
             or self.uncounted

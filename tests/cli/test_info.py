@@ -295,6 +295,7 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
         ({"sequences": {}}, "1 number beyond the last that a CPU counted"),
         ({"lost": {"queue full": 2}}, "2 events lost as the recorder counted (queue full 2)"),
         ({"lost_results": {"queue full": 2}}, "results of 2 events lost (queue full 2)"),
+        ({"reason": "error"}, "recording failed: what came after the last event may be missing"),
         ({"unfollowed": 3}, "children not recorded, being too many: 3"),
     ],
 )

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import STARTED_NS, batch_of, write, write_capture
+from support import HEADER, STARTED_NS, batch_of, end_of, write, write_capture
 
 from wcap.cli import main
 from wcap.cli.show import Style, TimeForm
@@ -20,6 +20,7 @@ from wcap.events import EventFlag, Gap
 from wcap.format import FrameType
 from wcap.render import STYLES, TIMES, make_renderer
 from wcap.sources import FileSource
+from wcap.writer import CaptureWriter, open_output
 
 SECOND = 1_000_000_000
 WCAP = (sys.executable, "-m", "wcap")
@@ -530,3 +531,19 @@ def test_a_capture_of_many_parts_is_shown_whole_and_in_order(show, tmp_path):
     assert limited == lines[:2_500]
     whole = make_renderer(started_ns=STARTED_NS).batch(batch_of(*writes))
     assert lines == whole.splitlines()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [{"reason": "error"}, {"lost_results": {"buffer-full": 1}}, {"unfollowed": 1}],
+    ids=lambda end: next(iter(end)),
+)
+def test_a_recorder_that_knew_of_something_missing_gives_status_3(end, tmp_path, capsys):
+    path = tmp_path / "x.wcap"
+    with open_output(path) as stream:
+        writer = CaptureWriter(stream, HEADER, salt=0)
+        writer.write(batch_of(write()))
+        writer.close(end_of([batch_of(write())], **end))
+
+    assert main(["show", str(path)]) == 3
+    assert "hello" in capsys.readouterr().out

@@ -213,6 +213,20 @@ process(act, b"wanted", LABEL + b" child wanted")
     assert recorded.payloads == [b"chosen wanted", b"chosen child wanted"]
 
 
+def test_the_children_of_a_command_are_followed_and_those_of_others_only_when_asked(output):
+    workload = "act(b'puppet', b'itself')\nprocess(act, b'puppet', b'its child')"
+    script = "echo command; (echo child); exec sleep 9"
+
+    with Puppet(workload, before=ACTING) as puppet:
+        recorded = record(
+            *("-p", str(puppet.pid), "--", "sh", "-c", script),
+            output=output,
+            during=puppet.perform,
+        )
+
+    assert sorted(recorded.payloads) == [b"child\n", b"command\n", b"itself"]
+
+
 def test_a_command_is_recorded_from_its_first_write_with_its_children(output):
     script = "echo first; sh -c 'echo child; (echo grandchild)'; cat; exit 7"
 

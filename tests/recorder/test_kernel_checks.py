@@ -248,3 +248,22 @@ def test_a_boot_has_its_number_if_the_kernel_gives_one(monkeypatch):
 
     monkeypatch.setattr(kernel.Path, "read_text", absent)
     assert kernel.boot_id() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("0\n", [0]), ("0-3\n", [0, 1, 2, 3]), ("0,2-3,7\n", [0, 2, 3, 7])]
+)
+def test_the_online_cpus_are_those_that_the_kernel_lists(text, cpus, monkeypatch):
+    monkeypatch.setattr(kernel.Path, "read_text", lambda path: text)
+
+    assert kernel.online_cpus() == cpus
+
+
+def test_a_tracefs_that_may_not_be_read_is_named_with_the_way_out(monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(kernel.Path, "is_dir", refuse)
+
+    with pytest.raises(NotPermittedError, match="may be read by root only: use sudo"):
+        kernel.mount_tracefs()

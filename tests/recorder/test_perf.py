@@ -68,7 +68,7 @@ class Machine:
         self.sides = sides
         self.now = NOW
         self.registered = {}
-        patch.setattr(perf, "_online", lambda: list(range(len(sides))))
+        patch.setattr(perf.kernel, "online_cpus", lambda: list(range(len(sides))))
         patch.setattr(perf, "_open", lambda cpu: sides[cpu].descriptor)
         self.buffers = PerfBuffers(
             self.registered.__setitem__, size or PAGE * len(sides), lambda: self.now
@@ -233,12 +233,3 @@ def test_closing_closes_the_descriptors(monkeypatch):
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(machine.registered[0])
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"), [("0\n", [0]), ("0-3\n", [0, 1, 2, 3]), ("0,2-3,7\n", [0, 2, 3, 7])]
-)
-def test_the_online_cpus_are_those_that_the_kernel_lists(text, cpus, monkeypatch):
-    monkeypatch.setattr(perf.Path, "read_text", lambda path: text)
-
-    assert perf._online() == cpus

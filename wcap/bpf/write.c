@@ -9,7 +9,7 @@
  *   TARGETS                     only processes in `targets` ...
  *   COMMS                       only names that match: X(word, mask, word, mask) for each pattern
  *   EITHER                      ... one of the two suffices
- *   FOLLOW                      children of a recorded process join `targets`
+ *   FOLLOW                      children of processes that are followed join `targets`
  *   TASK_*, and *_OFFSET        where BTF says that task_struct has its members
  */
 #include "record.h"
@@ -57,7 +57,7 @@ BPF_HASH(known, u32, u8, 65536);
 BPF_HASH(pendings, u32, struct pending, 8192);
 BPF_ARRAY(pendings_count, u64, 1);
 #ifdef TARGETS
-BPF_HASH(targets, u32, u8, 65536);
+BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
 #endif
 
 #ifdef PERF
@@ -418,17 +418,20 @@ int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
 #ifdef FOLLOW
 int on_new_task(struct tracepoint__task__task_newtask *args)
 {
-	u32 child = args->pid;
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 child = args->pid, parent = pid_tgid >> 32;
 	u8 yes = 1;
 
 	if (args->clone_flags & CLONE_THREAD)
 		return 0;
 #ifdef EITHER
-	if (!wanted(bpf_get_current_pid_tgid()))
-#else
-	if (!is_target(bpf_get_current_pid_tgid()))
-#endif
+	if (!wanted(pid_tgid))
 		return 0;
+#else
+	u8 *followed = targets.lookup(&parent);
+	if (!followed || !*followed)
+		return 0;
+#endif
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;

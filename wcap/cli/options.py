@@ -78,7 +78,7 @@ def reading(given: str | None) -> Iterator[Capture]:
             print(f"wcap: {shown}: {damage}", file=sys.stderr)
         if capture.growing:
             print(f"wcap: {shown}: still being recorded", file=sys.stderr)
-        if capture.damage or capture.gaps:
+        if capture.damage or capture.gaps or (capture.end is not None and capture.end.short):
             raise typer.Exit(ExitStatus.LOSS)
 
 

@@ -104,7 +104,7 @@ def mount_tracefs() -> bool:
         UnsupportedKernelError: it cannot be mounted, or the kernel has no system call tracepoints.
     """
     mounted = False
-    if not any((place / "events").is_dir() for place in _TRACING):
+    if not any(map(_is_readable, _TRACING)):
         place = _TRACING[0]
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.mount(b"tracefs", bytes(place), b"tracefs", 0, None) != 0:
@@ -118,6 +118,16 @@ def mount_tracefs() -> bool:
             "this kernel has no tracepoint syscalls:sys_enter_write (CONFIG_FTRACE_SYSCALLS)"
         )
     return mounted
+
+
+def _is_readable(place: Path) -> bool:
+    try:
+        return (place / "events").is_dir()
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{place} may be read by root only: use sudo, or make it readable: "
+            f"mount -o remount,mode=755 {place}"
+        ) from error
 
 
 def raise_memlock() -> None:
@@ -155,3 +165,12 @@ def possible_cpus() -> int:
     """Return one more than the highest CPU number that the kernel may ever use."""
     text = Path("/sys/devices/system/cpu/possible").read_text().strip()
     return int(text.replace("-", ",").split(",")[-1]) + 1
+
+
+def online_cpus() -> list[int]:
+    """Return the numbers of the CPUs that are running."""
+    cpus: list[int] = []
+    for part in Path("/sys/devices/system/cpu/online").read_text().strip().split(","):
+        first, _, last = part.partition("-")
+        cpus += range(int(first), int(last or first) + 1)
+    return cpus

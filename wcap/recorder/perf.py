@@ -17,10 +17,10 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
+from wcap.recorder import kernel
 from wcap.recorder.records import Span
 
 _PERF_EVENT_OPEN = {"x86_64": 298}.get(platform.machine(), 241)
@@ -86,7 +86,7 @@ class PerfBuffers:
         self, register: Callable[[int, int], None], size: int, clock: Callable[[], int]
     ) -> None:
         self._clock = clock
-        cpus = _online()
+        cpus = kernel.online_cpus()
         pages = max(1, size // len(cpus) // mmap.PAGESIZE)
         each = mmap.PAGESIZE << (pages.bit_length() - 1)
         self._buffers = [_CpuBuffer(cpu, _open(cpu), each) for cpu in cpus]
@@ -189,11 +189,3 @@ class _CpuBuffer:
         self._data.release()
         self._map.close()
         os.close(self.descriptor)
-
-
-def _online() -> list[int]:
-    cpus: list[int] = []
-    for part in Path("/sys/devices/system/cpu/online").read_text().strip().split(","):
-        first, _, last = part.partition("-")
-        cpus += range(int(first), int(last or first) + 1)
-    return cpus

@@ -53,7 +53,7 @@ class ProbeOptions:
         comms: names recorded; none means any.
         targets: whether only processes given to `Probe.add_target` are recorded.
         either: a wanted name or being a target suffices; otherwise both are needed.
-        follow: children of recorded processes become targets.
+        follow: some targets' children become targets.
     """
 
     snaplen: int
@@ -127,15 +127,10 @@ class Probe:
         events = self._bpf.get_table("events", ctypes.c_int, ctypes.c_int)
         events[ctypes.c_int(cpu)] = ctypes.c_int(descriptor)
 
-    def add_target(self, pid: int) -> None:
-        """Record this process from now on."""
+    def add_target(self, pid: int, *, follow: bool) -> None:
+        """Record this process from now on, and its children if ``follow``."""
         targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
-        targets[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
-
-    def targets(self) -> set[int]:
-        """Return the processes that are recorded by number."""
-        targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
-        return {key.value for key in targets}
+        targets[ctypes.c_uint32(pid)] = ctypes.c_uint8(follow)
 
     def attach_processes(self) -> None:
         """Attach to what happens to processes, so that children are followed."""

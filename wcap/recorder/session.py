@@ -129,7 +129,7 @@ class Session:
         boottime = kernel.version() >= _BOOTTIME
         self._clock_name = "boottime" if boottime else "monotonic"
         self._clock_id = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
-        self._buffer_bytes = _buffer_size(settings)
+        self._buffer_bytes = _buffer_size(settings, self._transport_name)
         self._excluded = (os.getpid(), *sorted(excluded))
         if echoing := set(target.pids).intersection(self._excluded):
             raise RecordError(
@@ -230,7 +230,7 @@ class Session:
     def _attach(self) -> None:
         self._probe.attach_processes()
         if self._command is not None:
-            self._probe.add_target(self._command.pid)
+            self._probe.add_target(self._command.pid, follow=True)
         if self._target.by_number:
             self._add_running()
         self._probe.attach_writes()
@@ -250,7 +250,7 @@ class Session:
             if not new:
                 return
             for pid in new:
-                self._probe.add_target(pid)
+                self._probe.add_target(pid, follow=self._target.follow)
             known |= new
 
     def _wait(self) -> None:
@@ -410,7 +410,12 @@ def _choose_transport(asked: str | None) -> str:
     return PERF_BUFFER
 
 
-def _buffer_size(settings: Settings) -> int:
-    """Return the buffer's size: a power of two that holds at least two of the largest records."""
+def _buffer_size(settings: Settings, transport: str) -> int:
+    """Return the buffer's size: a power of two, and room for two of the largest records.
+
+    Perf buffers share it, and each must have that room.
+    """
     least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (settings.snaplen + _RECORD_HEAD))
+    if transport == PERF_BUFFER:
+        least *= 2 * len(kernel.online_cpus())
     return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()
