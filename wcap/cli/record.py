@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wcap.cli.destination import capture_output
 from wcap.cli.filtering import numbers
 from wcap.cli.options import ForceOption
-from wcap.cli.output import refuse_existing
 from wcap.cli.status import ExitStatus
 from wcap.errors import FilterError, UsageError
 from wcap.escape import escape_text
@@ -31,95 +29,109 @@ _TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
 _DEFAULT_STYLE = "line"
 
 
+CommandArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[-- COMMAND ARG…]",
+        help="Launch a command and record it and its children from their first instruction, "
+        "until it ends.",
+        show_default=False,
+    ),
+]
+CommOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--comm",
+        "-c",
+        metavar="COMM",
+        help="Record threads of this name, and all threads of a process of this name; NAME* "
+        "is a prefix. Repeatable.",
+    ),
+]
+PidOption = Annotated[
+    list[str] | None,
+    typer.Option("--pid", "-p", metavar="PID,…", help="Record these processes."),
+]
+FollowOption = Annotated[
+    bool,
+    typer.Option(
+        "--follow", "-f", help="Record the children of the chosen processes too, and theirs."
+    ),
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", "-a", help="Record every process but wcap itself.")
+]
+SyscallOption = Annotated[
+    list[str] | None,
+    typer.Option("--syscall", "-e", metavar="SYSCALL,…", help="Record these system calls: write."),
+]
+SnaplenOption = Annotated[
+    str,
+    typer.Option("--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32K."),
+]
+CaptureOutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        "-w",
+        metavar="FILE",
+        help="Write the capture here; - is standard output. Default: wcap-DATE-TIME.wcap.",
+    ),
+]
+CountOption = Annotated[
+    int | None, typer.Option("--count", "-n", min=1, metavar="N", help="Stop after N events.")
+]
+DurationOption = Annotated[
+    str | None,
+    typer.Option("--duration", metavar="TIME", help="Stop after this time, such as 30s."),
+]
+BufferOption = Annotated[
+    str,
+    typer.Option(
+        "--buffer",
+        "-B",
+        metavar="SIZE",
+        help="Size of the kernel's buffer, rounded up to a power of two.",
+    ),
+]
+TransportOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|ring|perf",
+        help="Buffer kind; auto takes the ring buffer where the kernel has one (5.8).",
+    ),
+]
+PrintOption = Annotated[
+    str | None,
+    typer.Option(
+        "--print",
+        metavar="[=STYLE]",
+        help="Show events as they are recorded: line, snoop, block, hex or text.",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")
+]
+
+
 def record(
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- COMMAND ARG…]",
-            help="Launch a command and record it and its children from their first instruction, "
-            "until it ends.",
-            show_default=False,
-        ),
-    ] = None,
+    command: CommandArgument = None,
     *,
-    comm: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--comm",
-            "-c",
-            metavar="COMM",
-            help="Record threads of this name, and all threads of a process of this name; NAME* "
-            "is a prefix. Repeatable.",
-        ),
-    ] = None,
-    pid: Annotated[
-        list[str] | None,
-        typer.Option("--pid", "-p", metavar="PID,…", help="Record these processes."),
-    ] = None,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Record the children of the chosen processes too, and theirs."
-        ),
-    ] = False,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", help="Record every process but wcap itself.")
-    ] = False,
-    syscall: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--syscall", "-e", metavar="SYSCALL,…", help="Record these system calls: write."
-        ),
-    ] = None,
-    snaplen: Annotated[
-        str,
-        typer.Option("--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32K."),
-    ] = "4096",
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            "-w",
-            metavar="FILE",
-            help="Write the capture here; - is standard output. Default: wcap-DATE-TIME.wcap.",
-        ),
-    ] = None,
+    comm: CommOption = None,
+    pid: PidOption = None,
+    follow: FollowOption = False,
+    everything: AllOption = False,
+    syscall: SyscallOption = None,
+    snaplen: SnaplenOption = "4096",
+    output: CaptureOutputOption = None,
     force: ForceOption = False,
-    count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="Stop after N events.")
-    ] = None,
-    duration: Annotated[
-        str | None,
-        typer.Option("--duration", metavar="TIME", help="Stop after this time, such as 30s."),
-    ] = None,
-    buffer: Annotated[
-        str,
-        typer.Option(
-            "--buffer",
-            "-B",
-            metavar="SIZE",
-            help="Size of the kernel's buffer, rounded up to a power of two.",
-        ),
-    ] = "64M",
-    transport: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|ring|perf",
-            help="Buffer kind; auto takes the ring buffer where the kernel has one (5.8).",
-        ),
-    ] = "auto",
-    print_style: Annotated[
-        str | None,
-        typer.Option(
-            "--print",
-            metavar="[=STYLE]",
-            help="Show events as they are recorded: line, snoop, block, hex or text.",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")
-    ] = False,
+    count: CountOption = None,
+    duration: DurationOption = None,
+    buffer: BufferOption = "64M",
+    transport: TransportOption = "auto",
+    print_style: PrintOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Record what chosen processes write, until Ctrl-C, -n, --duration or the command's end.
 
@@ -217,7 +229,7 @@ def _run(
     if excluded and target.everything:
         say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
-    with _output(name, force=force) as (stream, replace):
+    with capture_output(name, force=force) as (stream, replace):
         session = Session(target, settings, given=sys.argv[1:], excluded=excluded, say=say)
         replace()
         if watch is not None:
@@ -231,52 +243,6 @@ def _run(
     say(_summary(result, name))
     if result.lost or result.lost_results:
         raise typer.Exit(ExitStatus.LOSS)
-
-
-@contextlib.contextmanager
-def _output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], object]]]:
-    """Open the capture's file, or standard output; a file that stays empty is removed.
-
-    Yields:
-        The open output, and a function to call once recording cannot fail to start: only then
-        is an existing file replaced.
-    """
-    from wcap.writer import open_output
-
-    if name == "-":
-        with _standard_output() as stream:
-            yield stream, lambda: None
-        return
-    place = Path(name)
-    replaces = place.is_file()
-    refuse_existing(place, force=force or not replaces)
-    opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
-    with open_output(opened) as stream:
-        try:
-            yield stream, lambda: replaces and opened.replace(place)
-        except OSError as error:
-            if error.filename is None:
-                error.filename = name
-            raise
-        finally:
-            for left in (opened, place):
-                if left.is_file() and left.stat().st_size == 0:
-                    left.unlink()
-
-
-@contextlib.contextmanager
-def _standard_output() -> Iterator[BinaryIO]:
-    """Take standard output for the capture alone.
-
-    What a launched command prints goes to standard error meanwhile, or it would lie in the capture.
-    """
-    number = sys.stdout.fileno()
-    with os.fdopen(os.dup(number), "wb", buffering=0) as stream:
-        os.dup2(sys.stderr.fileno(), number)
-        try:
-            yield stream
-        finally:
-            os.dup2(stream.fileno(), number)
 
 
 @contextlib.contextmanager

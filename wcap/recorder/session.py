@@ -196,24 +196,9 @@ class Session:
                 batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
             )
             try:
-                self._attach()
-                pipeline.start()
-                started()
-                self._wait()
-                # From here on there are ends without beginnings, whose loss does not matter.
-                lost_results = self._lost_results()
-                self._probe.detach_entries()
-                time.sleep(_LAST_WRITES_SECONDS)
-                self._probe.detach_exits()
-                pipeline.stop()
+                lost_results = self._record(pipeline, started)
             except BaseException:
-                self._reason = "error"
-                if self._command is not None and not self._command.started:
-                    self._command.abandon()
-                with contextlib.suppress(Exception):
-                    pipeline.stop()
-                with contextlib.suppress(OSError):
-                    recording.close(self._end(recording, self._probe.sequences()))
+                self._give_up(pipeline, recording)
                 raise
             if pipeline.enough:  # what was seen and lost after that is not missed
                 sequences = assembler.recorded()
@@ -226,6 +211,30 @@ class Session:
             end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
+
+    def _record(self, pipeline: Pipeline, started: Callable[[], None]) -> Counter[str]:
+        """Record from first to last, and return the results that were lost, by cause."""
+        self._attach()
+        pipeline.start()
+        started()
+        self._wait()
+        # From here on there are ends without beginnings, whose loss does not matter.
+        lost_results = self._lost_results()
+        self._probe.detach_entries()
+        time.sleep(_LAST_WRITES_SECONDS)
+        self._probe.detach_exits()
+        pipeline.stop()
+        return lost_results
+
+    def _give_up(self, pipeline: Pipeline, recording: _Recording) -> None:
+        """Close the capture as well as can be, with the truth of what was seen."""
+        self._reason = "error"
+        if self._command is not None and not self._command.started:
+            self._command.abandon()
+        with contextlib.suppress(Exception):
+            pipeline.stop()
+        with contextlib.suppress(OSError):
+            recording.close(self._end(recording, self._probe.sequences()))
 
     def _attach(self) -> None:
         self._probe.attach_processes()

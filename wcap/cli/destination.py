@@ -1,0 +1,58 @@
+"""Where a recording goes: a new file, one that is replaced at the last moment, or a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from wcap.cli.output import refuse_existing
+
+
+@contextlib.contextmanager
+def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], object]]]:
+    """Open the capture's file, or standard output; a file that stays empty is removed.
+
+    Yields:
+        The open output, and a function to call once recording cannot fail to start: only then
+        is an existing file replaced.
+    """
+    from wcap.writer import open_output
+
+    if name == "-":
+        with _standard_output() as stream:
+            yield stream, lambda: None
+        return
+    place = Path(name)
+    replaces = place.is_file()
+    refuse_existing(place, force=force or not replaces)
+    opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
+    with open_output(opened) as stream:
+        try:
+            yield stream, lambda: replaces and opened.replace(place)
+        except OSError as error:
+            if error.filename is None:
+                error.filename = name
+            raise
+        finally:
+            for left in (opened, place):
+                if left.is_file() and left.stat().st_size == 0:
+                    left.unlink()
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Take standard output for the capture alone.
+
+    What a launched command prints goes to standard error meanwhile, or it would lie in the capture.
+    """
+    number = sys.stdout.fileno()
+    with os.fdopen(os.dup(number), "wb", buffering=0) as stream:
+        os.dup2(sys.stderr.fileno(), number)
+        try:
+            yield stream
+        finally:
+            os.dup2(stream.fileno(), number)
