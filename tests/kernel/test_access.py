@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
+import struct
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from kernel.support import ENVIRONMENT, record
@@ -98,3 +103,46 @@ def test_the_distribution_s_bcc_is_found_behind_pypi_s(tmp_path):
     )
 
     assert run.stdout == b"BPF\n"
+
+
+class _PerfCounter:
+    """Counts how often this process reaches a tracepoint, as ``perf stat`` does."""
+
+    # include/uapi/linux/perf_event.h
+    _PERF_EVENT_OPEN = {"x86_64": 298}.get(platform.machine(), 241)
+    _TYPE_TRACEPOINT, _SIZE = 2, 64
+
+    def __init__(self, tracepoint: str) -> None:
+        number = Path(f"/sys/kernel/tracing/events/{tracepoint}/id").read_text()
+        attributes = struct.pack("=IIQ", self._TYPE_TRACEPOINT, self._SIZE, int(number))
+        self._descriptor = ctypes.CDLL(None, use_errno=True).syscall(
+            self._PERF_EVENT_OPEN, attributes.ljust(self._SIZE, b"\0"), 0, -1, -1, ctypes.c_ulong(0)
+        )
+        assert self._descriptor >= 0, os.strerror(ctypes.get_errno())
+
+    def read(self) -> int:
+        return struct.unpack("=Q", os.read(self._descriptor, 8))[0]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@pytest.mark.parametrize(
+    "tracepoint", ["syscalls/sys_enter_write", "syscalls/sys_exit_write", "task/task_newtask"]
+)
+def test_whoever_else_traces_the_same_calls_through_perf_is_not_disturbed(tracepoint, tmp_path):
+    def work() -> None:
+        counter = _PerfCounter(tracepoint)
+        for _ in range(23):
+            os.write(null, b"x")
+            subprocess.run(["true"], check=True)
+        counted.append(counter.read())
+        counter.close()
+
+    counted: list[int] = []
+    null = os.open(os.devnull, os.O_WRONLY)
+
+    record("-p", str(os.getpid()), "-f", output=tmp_path / "run.wcap", during=work)
+    os.close(null)
+
+    assert counted[0] >= 23

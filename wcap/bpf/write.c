@@ -14,6 +14,10 @@
  */
 #include "record.h"
 
+/* What a program returns, so that whoever else traces the same tracepoint through perf still gets
+ * its samples: after a 0 the kernel drops them (trace_call_bpf in kernel/trace/bpf_trace.c). */
+#define PASS 1
+
 #define EAGAIN 11
 #define ENOSPC 28
 #define CLONE_THREAD 0x00010000 /* include/uapi/linux/sched.h */
@@ -284,10 +288,10 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 	int cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = cpus.lookup(&cpu);
 	if (!state)
-		return 0;
+		return PASS;
 	if (!wanted_here(state, pid_tgid)) {
 		state->active = 0;
-		return 0;
+		return PASS;
 	}
 
 	introduce(args, state, pid_tgid);
@@ -307,15 +311,15 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 		small.enter.captured = size;
 		VISIBLE(size);
 		if (size > SMALL)
-			return 0;
+			return PASS;
 		if (!bpf_probe_read_user(small.payload, size, (void *)args->buf)) {
 			VISIBLE(size);
 			if (size > SMALL)
-				return 0;
+				return PASS;
 			int error = send(args, &small, sizeof(small.enter) + size);
 			if (error)
 				lose_enter(error, pid_tgid, &pending);
-			return 0;
+			return PASS;
 		}
 	}
 
@@ -327,7 +331,7 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 		size = SNAPLEN;
 	VISIBLE(size);
 	if (size > SNAPLEN)
-		return 0;
+		return PASS;
 	if (bpf_probe_read_user(state->payload, size, (void *)args->buf)) {
 		enter->prefix.flags |= FLAG_UNREADABLE;
 		pending.buffer = (u64)args->buf;
@@ -337,13 +341,13 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 	enter->captured = size;
 	VISIBLE(size);
 	if (size > SNAPLEN)
-		return 0;
+		return PASS;
 	int error = send(args, enter, sizeof(*enter) + size);
 	if (error)
 		lose_enter(error, pid_tgid, &pending);
 	else if (enter->prefix.flags & FLAG_UNREADABLE)
 		await_end(pid_tgid, &pending);
-	return 0;
+	return PASS;
 }
 
 /* Send what could not be read when the write began. The kernel has read the buffer since, so its
@@ -390,7 +394,7 @@ int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
 	int cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = cpus.lookup(&cpu);
 	if (!state || (state->active != pid_tgid && !wanted(pid_tgid)))
-		return 0;
+		return PASS;
 
 	struct exit exit;
 	int error = 0, first = 0;
@@ -406,13 +410,13 @@ int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
 		pendings.delete(&tid);
 		__sync_fetch_and_add(count, -1);
 		if (pending.lost)
-			return 0;
+			return PASS;
 		error = send_reread(args, &exit, pending.captured, pending.buffer);
 	} else {
 		error = send(args, &exit, sizeof(exit));
 	}
 	count_lost_exit(error);
-	return 0;
+	return PASS;
 }
 
 #ifdef FOLLOW
@@ -423,19 +427,19 @@ int on_new_task(struct tracepoint__task__task_newtask *args)
 	u8 yes = 1;
 
 	if (args->clone_flags & CLONE_THREAD)
-		return 0;
+		return PASS;
 #ifdef EITHER
 	if (!wanted(pid_tgid))
-		return 0;
+		return PASS;
 #else
 	u8 *followed = targets.lookup(&parent);
 	if (!followed || !*followed)
-		return 0;
+		return PASS;
 #endif
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;
-	return 0;
+	return PASS;
 }
 #endif
 
@@ -446,7 +450,7 @@ int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 
 	if (known.lookup(&tgid))
 		send_process(args, pid_tgid);
-	return 0;
+	return PASS;
 }
 
 /* A process's number may be used again from here on. */
@@ -458,7 +462,7 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 	targets.delete(&pid);
 #endif
 	if (known.delete(&pid))
-		return 0;
+		return PASS;
 	for (int cpu = 0; cpu < CPUS; cpu++) {
 		int key = cpu;
 		struct cpu_state *state = cpus.lookup(&key);
@@ -466,5 +470,5 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 		if (state && state->last_tgid == pid)
 			state->last_tgid = state->active = 0;
 	}
-	return 0;
+	return PASS;
 }

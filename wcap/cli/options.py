@@ -65,6 +65,8 @@ def _is_piped(descriptor: int) -> bool:
 @contextmanager
 def reading(given: str | None) -> Iterator[Capture]:
     """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing."""
+    # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wcap.reader import open_capture
 
     name = find_capture(given)
