@@ -16,7 +16,7 @@ from wcap.errors import TruncatedError
 SAMPLES = Path(__file__).parents[1] / "samples"
 CAPTURES = ("binary", "hello", "interrupted", "lossy", "threads")
 # How the commands of samples/README.md end: these captures lack something, and status 3 says so.
-INCOMPLETE = ("interrupted", "lossy")
+INCOMPLETE = ("binary", "interrupted", "lossy")
 COMMANDS = [
     line.removeprefix("    $ ")
     for line in (SAMPLES / "README.md").read_text().splitlines()
