@@ -144,7 +144,11 @@ BAD_TABLES = [
     {"column_fd": {"delta-by": [[0, 0]], "base": 0, "width": 0}},
     {"column_captured": {"minus": "captured", "base": 0, "width": 0}},
     {"column_captured": {"minus": ["count"], "base": 0, "width": 0}},
-    {"column_captured": {"minus": None, "base": 0, "width": 0}},
+    {"column_sequence": {"base": 0, "width": 0}},
+    {"column_sequence": {"base": -1, "width": 0}},
+    {"column_sequence": {"delta": 1, "base": -1, "width": 0}},
+    {"column_time_ns": {"delta": 5, "base": -1, "width": 0}},
+    {"column_time_ns": {"base": 2**63 - 1, "width": 0}},
     {"column_count": {"minus": "captured", "base": 0, "width": 0}},
     {"column_fd": {"minus": "count", "base": 0, "width": 0}},
 ]
@@ -248,7 +252,8 @@ def test_results_complete_the_events_that_they_name_and_no_others():
     )
     chunk = Chunk(encode_events(batch, CLOCK)[0], CLOCK)
 
-    found = list(chunk.batch({(1, 1): (-32, 70), (1, 2): (-1, 1), (0, 2): (9, 9), (5, 5): (1, 1)}))
+    others = {(1, 2): (-1, 1, 9), (0, 2): (9, 9, 9), (5, 5): (1, 1, 9)}
+    found = list(chunk.batch({(1, 1): (-32, 70, 9), **others}))
 
     assert [event.returned for event in found] == [None, -32, 6, None]
     assert [event.duration_ns for event in found] == [None, 70, 1500, None]
@@ -258,7 +263,20 @@ def test_results_complete_the_events_that_they_name_and_no_others():
         EventFlag(0),
         EventFlag.RESULT_LOST,
     ]
-    assert len(chunk.batch({(1, 1): (-32, 70)}).select(slice(0, 1))) == 1
+    assert len(chunk.batch({(1, 1): (-32, 70, 9)}).select(slice(0, 1))) == 1
+
+
+@pytest.mark.parametrize(("number", "returned"), [(3, 6), (4, None), (5, None)])
+def test_a_result_completes_only_an_event_of_an_earlier_chunk(number, returned):
+    """SPEC R17"""
+    batch = batch_of(write(flags=EventFlag.UNFINISHED))
+    (event,) = Chunk(encode_events(batch, CLOCK)[0], CLOCK, number).batch({(0, 1): (6, 9, 4)})
+    assert event.returned == returned
+
+
+def test_of_two_results_for_one_event_the_first_counts():
+    body = encode_results([(0, 1, 6, 70), (0, 1, -32, 80), (1, 1, 5, 1)])
+    assert decode_results(body) == {(0, 1): (6, 70), (1, 1): (5, 1)}
 
 
 RESULTS = st.lists(
@@ -294,13 +312,18 @@ def test_any_results_come_back(results):
         ({"columns": {"cpu": 5}}, CorruptionError),
         ({"columns": {"cpu": {"base": -1, "width": 0}}}, CorruptionError),
         ({"columns": {"cpu": {"delta-by": [[0, 0]], "base": 0, "width": 0}}}, CorruptionError),
+        ({"sequence": {"base": 0, "width": 0}}, CorruptionError),
+        ({"returned": {"minus": "count", "base": 0, "width": 0}}, CorruptionError),
     ],
 )
 def test_results_that_break_a_rule_are_refused(keys, error):
     """SPEC R15"""
     body = msgpack.unpackb(encode_results([(0, 1, -32, 7)]))
+    body["columns"]["count"] = {"base": 0, "width": 0}
+    (name, value), *_ = keys.items()
+    (body if name in body else body["columns"])[name] = value
     with pytest.raises(error):
-        decode_results(msgpack.packb({**body, **keys}))
+        decode_results(msgpack.packb(body))
 
 
 ANYTHING = st.recursive(
@@ -342,4 +365,4 @@ def test_a_chunk_with_any_value_raises_a_format_error_and_nothing_else(keys):
         body = changed(batch, **dict(sorted(keys.items(), reverse=True)))
     except (TypeError, KeyError):
         return  # a part of a part that is no map any more
-    assert is_good_answer(lambda: columns_of(Chunk(body, CLOCK).batch({(1, 1): (1, 1)})))
+    assert is_good_answer(lambda: columns_of(Chunk(body, CLOCK).batch({(1, 1): (1, 1, 9)})))

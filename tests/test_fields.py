@@ -30,6 +30,7 @@ from wcap.fields import MAX_ITEMS, Fields, check_items, decode_map, encode_map, 
         b"\x81\xa1\xff\x01",
         b"\x81\xa1a\xd6\xff\0\0\0\0",
         b"\x81\xa1a\xc7\x00\xff",
+        b"\x81\xa1a\xc7\x00\x05",
         b"\x81\xa1a\xd9",
         b"\x81\xa1a" + b"\x91" * 5000 + b"\x01",
     ],
@@ -123,6 +124,11 @@ def test_a_value_of_another_type_is_refused(value, kind):
 def test_only_a_map_has_fields():
     with pytest.raises(CorruptionError, match="a map expected, list found"):
         Fields([])
+
+
+def test_keys_that_are_no_text_are_skipped_and_of_equal_keys_the_last_counts():
+    fields = decode_map(b"\x85\xa1a\x01\xa1a\x02\xc4\x01a\x03\x05\x04\xc0\x05")
+    assert fields.number("a") == 2
 
 
 def test_text_that_is_no_unicode_is_escaped_and_names_keep_their_bytes():

@@ -38,10 +38,12 @@ from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
 from wcap.format import (
     Clock,
+    End,
     FrameType,
     Header,
     Index,
     IndexEntry,
+    encode_end,
     encode_footer,
     encode_gaps,
     encode_header,
@@ -128,6 +130,21 @@ def test_late_results_complete_unfinished_events():
     (early,) = [e for e in read(small_capture(), pipe=99).events if e.cpu == 1]
     assert (early.returned, early.duration_ns) == (None, None)
     assert early.flags == EventFlag.UNFINISHED
+
+
+@pytest.mark.parametrize("pipe", [None, 9])
+def test_a_result_before_its_event_means_nothing(pipe):
+    """SPEC R17"""
+    batch = batch_of(write(flags=EventFlag.UNFINISHED))
+    found = read(written([(0, 1, 6, 1)], batch, end_of([batch])), pipe=pipe)
+    assert [event.returned for event in found.events] == [None]
+    assert found.damage == []
+
+
+def test_of_two_late_results_the_first_counts():
+    batch = batch_of(write(flags=EventFlag.UNFINISHED))
+    found = read(written(batch, [(0, 1, 6, 1)], [(0, 1, -5, 2)], end_of([batch])))
+    assert [event.returned for event in found.events] == [6]
 
 
 def test_more_late_results_than_a_capture_may_have_are_reported(monkeypatch):
@@ -282,6 +299,24 @@ def test_a_second_header_is_damage(pipe):
 
     assert len(found.events) == 2
     assert "a second header" in str(found.damage[-1 if pipe is None else 0])
+
+
+@pytest.mark.parametrize("pipe", [None, 9])
+def test_frames_after_the_end_count_and_the_last_end_holds(pipe):
+    ends = [(5, encode_end(End(reason, 1, 2))) for reason in ("signal", "command")]
+    data = assembled([HEAD, ends[0], CHUNK, ends[1]])
+    with Capture(Pipe(data, pipe) if pipe else io.BytesIO(data), errors="salvage") as capture:
+        assert len(list(capture)) == 2
+        assert capture.end is not None
+        assert capture.end.reason == "command"
+        assert [type(error) for error in capture.damage] == [TruncatedError]
+
+
+@pytest.mark.parametrize("pipe", [None, 9])
+def test_a_footer_that_is_not_last_is_none(pipe):
+    found = read(assembled([HEAD, (7, encode_footer(16)), CHUNK]), pipe=pipe)
+    assert len(found.events) == 2
+    assert ["no footer" in str(error) for error in found.damage] == [True]
 
 
 @pytest.mark.parametrize("pipe", [None, 9])

@@ -19,6 +19,7 @@ from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summa
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
 from wcap.events import COLUMNS, Column, EventBatch, EventFlag, Process
 from wcap.fields import (
+    MAX_INT64,
     MAX_UINT32,
     Fields,
     check_items,
@@ -26,6 +27,7 @@ from wcap.fields import (
     encode_map,
     text,
     untext,
+    within,
     without_absent,
 )
 from wcap.format import Clock
@@ -39,7 +41,8 @@ _MINUS = {"captured": "count", "returned": "count"}
 # The parts of format 1.0 that a chunk may mark as essential.
 _KNOWN = frozenset({*COLUMNS, "payload", "processes", "comms", "syscalls", "summary"})
 
-Results = Mapping[tuple[int, int], tuple[int, int]]
+# (cpu, sequence) → (returned, duration_ns, number of the RESULTS frame)
+Results = Mapping[tuple[int, int], tuple[int, int, int]]
 
 
 def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any]]:
@@ -153,14 +156,20 @@ def _decode_process(value: object) -> Process:
 class Chunk:
     """A decoded EVENTS frame: its summary at once, its events on demand.
 
+    Args:
+        body: the frame's body.
+        clock: the header's, which its times are counted on.
+        number: the frame's number; only results of later frames complete its events.
+
     Raises:
         UnsupportedVersionError: it marks something as essential that this version does not know.
         CorruptionError, LimitError: its summary breaks a rule of SPEC.md section 5.5.
     """
 
-    def __init__(self, body: bytes, clock: Clock) -> None:
+    def __init__(self, body: bytes, clock: Clock, number: int = 0) -> None:
         self._fields = decode_map(body)
         self._clock = clock
+        self._number = number
         for name in self._fields.find_each("essential", str) or ():
             if name not in _KNOWN:
                 raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
@@ -181,7 +190,9 @@ class Chunk:
         stored = fields.take("columns", dict)
         length = self.summary.events
         decoded = _StoredColumns(stored, length, COLUMNS, tables, self._clock.offset_ns)
-        late = _completed(decoded, results) if results and self.summary.unfinished else {}
+        late: dict[str, Column] = {}
+        if results and self.summary.unfinished:
+            late = _completed(decoded, results, self._number)
         return EventBatch(
             length,
             ChainMap(late, decoded) if late else decoded,  # type: ignore[arg-type]  # it is only read
@@ -233,11 +244,13 @@ class _StoredColumns(Mapping[str, Column]):
         reference = stored.get("minus")
         if reference is not None and _MINUS.get(name) != reference:
             raise CorruptionError(f"column {name} refers to {reference!r:.40}")
-        if "delta-by" in stored and name != "sequence":
+        if stored.get("delta-by") is not None and name != "sequence":
             raise CorruptionError(f"column {name} refers to cpu")
         values = columns.decode(stored, self._length, self)
         if name == "time_ns":
-            values = values + self._offset_ns
+            values = _on_wall_clock(values, self._offset_ns)
+        if name == "sequence" and not bool((values > 0).all()):
+            raise CorruptionError("column sequence holds a number below 1")
         if name in self._tables and not bool((values.view(np.uint64) < self._tables[name]).all()):
             raise CorruptionError(f"column {name} points outside its table")
         kind = self._types[name]
@@ -247,14 +260,23 @@ class _StoredColumns(Mapping[str, Column]):
         return typed
 
 
-def _completed(stored: Mapping[str, Column], results: Results) -> dict[str, Column]:
-    """Fill in the results that arrived after their chunk was written (SPEC.md section 4.4)."""
+def _on_wall_clock(times: Column, offset_ns: int) -> Column:
+    """Turn the times of a chunk, which may not decrease, into those of the wall clock."""
+    if not bool((times[1:] >= times[:-1]).all()):
+        raise CorruptionError("column time_ns decreases")
+    for moment in (times[0], times[-1]):
+        within("a time on the wall clock", int(moment) + offset_ns, -MAX_INT64 - 1, MAX_INT64)
+    return times + offset_ns
+
+
+def _completed(stored: Mapping[str, Column], results: Results, number: int) -> dict[str, Column]:
+    """Fill in the results that frames after this one hold (SPEC.md section 4.4)."""
     flags = stored["flags"].copy()
     returned, duration_ns = stored["returned"].copy(), stored["duration_ns"].copy()
     for row in np.flatnonzero(flags & np.uint32(EventFlag.UNFINISHED)).tolist():
         late = results.get((int(stored["cpu"][row]), int(stored["sequence"][row])))
-        if late is not None:
-            returned[row], duration_ns[row] = late
+        if late is not None and late[2] > number:
+            returned[row], duration_ns[row], _ = late
             flags[row] &= ~np.uint32(EventFlag.UNFINISHED)
     return {"flags": flags, "returned": returned, "duration_ns": duration_ns}
 
@@ -277,14 +299,18 @@ def encode_results(results: Sequence[tuple[int, int, int, int]]) -> bytes:
 
 
 def decode_results(body: bytes) -> dict[tuple[int, int], tuple[int, int]]:
-    """Decode the body of a RESULTS frame: (cpu, sequence) → (returned, duration_ns)."""
+    """Decode the body of a RESULTS frame: (cpu, sequence) → (returned, duration_ns).
+
+    Of several results for one event the first counts.
+    """
     fields = decode_map(body)
     length = fields.number("results", 1)
     if length > MAX_EVENTS:
         raise LimitError(f"{length} results, {MAX_EVENTS} allowed")
     types = {name: COLUMNS[name] for name in _RESULT_COLUMNS}
     stored = _StoredColumns(fields.take("columns", dict), length, types, {}, 0)
-    cpu, sequence, returned, duration_ns = (stored[name].tolist() for name in _RESULT_COLUMNS)
+    # Backwards, since the last of equal keys stays in a dictionary.
+    cpu, sequence, returned, duration_ns = (stored[name][::-1].tolist() for name in _RESULT_COLUMNS)
     return dict(
         zip(
             zip(cpu, sequence, strict=True),

@@ -47,14 +47,15 @@ def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
         LimitError: they would be longer than ``limit``.
         CorruptionError: they are not what the map says.
     """
-    data = stored.get("data", b"")
+    data, size = stored.get("data"), stored.get("size")
+    if data is None:
+        data = b""
     if not isinstance(data, bytes):
         raise CorruptionError("a column's data is not bytes")
-    if "size" not in stored:
+    if size is None:
         if len(data) > limit:
             raise LimitError(f"a column of {len(data)} bytes exceeds {limit}")
         return data
-    size = stored["size"]
     if type(size) is not int or size < 0:
         raise CorruptionError(f"a column's size is {size!r:.40}")
     if size > limit:
@@ -106,14 +107,15 @@ def decode(stored: Mapping[str, Any], length: int, decoded: Mapping[str, Numbers
     Raises:
         LimitError, CorruptionError: the map breaks a rule of SPEC.md section 5.2.
     """
-    if len(stored.keys() & {"minus", "delta-by", "delta"}) > 1:
+    kinds = [name for name in ("minus", "delta-by", "delta") if stored.get(name) is not None]
+    if len(kinds) > 1:
         raise CorruptionError("a column has two kinds of differences")
     try:
-        if "minus" in stored:
+        if kinds == ["minus"]:
             return _below(stored, length) + decoded[stored["minus"]].astype(np.int64, copy=False)
-        if "delta-by" in stored:
+        if kinds == ["delta-by"]:
             return _decode_by(stored, length, decoded["cpu"])
-        if "delta" in stored:
+        if kinds == ["delta"]:
             numbers = np.empty(length, dtype=np.int64)
             numbers[0] = _int64("delta", stored["delta"])
             numbers[1:] = _below(stored, length - 1)
@@ -136,10 +138,13 @@ def _encode_by(numbers: npt.NDArray[np.int64], by: npt.NDArray[Any]) -> dict[str
 
 def _decode_by(stored: Mapping[str, Any], length: int, by: Numbers) -> Numbers:
     order, first = _grouped(by)
-    bases = {cpu: _int64("base", base) for cpu, base in stored["delta-by"]}
+    listed = stored["delta-by"]
+    if not isinstance(listed, list):
+        raise CorruptionError("a column's delta-by is not a list")
+    bases = {_int64("CPU", cpu): _int64("base", base) for cpu, base in listed}
     starts = np.flatnonzero(first)
-    if len(bases) != len(starts):
-        raise CorruptionError(f"a column has {len(bases)} bases, {len(starts)} expected")
+    if len(listed) != len(starts):
+        raise CorruptionError(f"a column has {len(listed)} bases, {len(starts)} expected")
     steps = np.empty(length, dtype=np.int64)
     steps[~first] = _below(stored, length - len(starts))
     steps[starts] = 0
@@ -178,11 +183,11 @@ def _below(stored: Mapping[str, Any], length: int) -> npt.NDArray[np.int64]:
     base, width = _int64("base", stored["base"]), stored["width"]
     if type(width) is not int or width not in _WIDTHS:
         raise CorruptionError(f"a column's width is {width!r:.40}, one of {_WIDTHS} expected")
-    if width == 0:
-        return np.full(length, base, dtype=np.int64)
     raw = unpack(stored, length * width)
     if len(raw) != length * width:
         raise CorruptionError(f"a column has {len(raw)} bytes, {length * width} expected")
+    if width == 0:
+        return np.full(length, base, dtype=np.int64)
     planes = np.frombuffer(raw, dtype=np.uint8).reshape(width, length)
     # One plane after the other: numpy transposes such a long, narrow array much more slowly.
     rows = np.empty((length, width), dtype=np.uint8)

@@ -38,10 +38,17 @@ def decode_map(body: bytes) -> Fields:
     """
     check_items(body)
     try:
-        value = msgpack.unpackb(body, raw=False, strict_map_key=False, max_ext_len=0)
+        value = msgpack.unpackb(
+            body, raw=False, strict_map_key=False, max_ext_len=0, ext_hook=_refuse_ext
+        )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise CorruptionError(f"a frame's body is not msgpack: {error}") from error
     return Fields(value)
+
+
+def _refuse_ext(number: int, data: bytes) -> None:
+    """Refuse the ext objects that ``max_ext_len`` lets through: those without a byte."""
+    raise ValueError(f"an ext object of type {number}")
 
 
 def _msgpack_forms() -> list[tuple[int, int, int, int]]:

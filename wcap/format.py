@@ -178,8 +178,8 @@ def decode_gaps(body: bytes, clock: Clock) -> list[Gap]:
                 first_sequence=first,
                 last_sequence=within("last_sequence", last, first, MAX_INT64),
                 count=fields.number("count", 1, last - first + 1),
-                first_ns=within("first_ns", first_ns + clock.offset_ns, -MAX_INT64, MAX_INT64),
-                last_ns=within("last_ns", last_ns + clock.offset_ns, -MAX_INT64, MAX_INT64),
+                first_ns=within("first_ns", first_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
+                last_ns=within("last_ns", last_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
                 cause=fields.take("cause", str),
             )
         )

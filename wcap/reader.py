@@ -99,7 +99,7 @@ class Capture:
         self.version: tuple[int, int]
         self._errors = errors
         self._stream = stream
-        self._results: dict[tuple[int, int], tuple[int, int]] = {}
+        self._results: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._chunks: list[ChunkPlace] = []
         self._known_damage: set[str] = set()
         self._next_number = 1
@@ -144,7 +144,7 @@ class Capture:
 
         The batches of a file have them in place; a pipe's, which went by before, cannot.
         """
-        return self._results
+        return {event: (late[0], late[1]) for event, late in self._results.items()}
 
     def summaries(self) -> Iterator[Summary]:
         """Yield what each chunk holds, from the index where there is one.
@@ -244,7 +244,7 @@ class Capture:
         """Take in a frame; only one with events is handed on."""
         kind = frame.envelope.type
         if kind == FrameType.EVENTS:
-            return Chunk(frame.body, self.header.clock)
+            return Chunk(frame.body, self.header.clock, frame.envelope.number)
         if kind == FrameType.HEADER:
             raise CorruptionError("a second header", frame.offset)
         if kind == FrameType.GAPS:
@@ -253,9 +253,7 @@ class Capture:
             self._take_results(frame)
         elif kind == FrameType.END:
             self.end = decode_end(frame.body)
-        elif kind == FrameType.FOOTER:
-            self._footer_seen = True
-        elif kind != FrameType.INDEX and kind < FIRST_OPTIONAL_TYPE:
+        elif kind not in (FrameType.INDEX, FrameType.FOOTER) and kind < FIRST_OPTIONAL_TYPE:
             raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap", frame.offset)
         return None
 
@@ -263,7 +261,8 @@ class Capture:
         results = decode_results(frame.body)
         if len(self._results) + len(results) > MAX_RESULTS:
             raise LimitError(f"more than {MAX_RESULTS} late results", frame.offset)
-        self._results.update(results)
+        for event, (returned, duration_ns) in results.items():
+            self._results.setdefault(event, (returned, duration_ns, frame.envelope.number))
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
         yield from self.gaps
@@ -278,7 +277,8 @@ class Capture:
 
     def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
         with self._noting(place.entry.offset):
-            chunk = Chunk(_frame_at(file, place.entry).body, self.header.clock)
+            frame = _frame_at(file, place.entry)
+            chunk = Chunk(frame.body, self.header.clock, frame.envelope.number)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk
@@ -298,6 +298,7 @@ class Capture:
             if number < self._next_number:
                 continue  # it stands twice
             self._next_number = number + 1
+            self._footer_seen = frame.envelope.type == FrameType.FOOTER
             explained = False
             with self._noting(frame.offset):
                 chunk = self._take(frame)

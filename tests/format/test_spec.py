@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from wcap.chunks import decode_results
 from wcap.cli.info import END_REASONS
 from wcap.envelope import check_body, decode_envelope, decode_preamble
 from wcap.events import COLUMNS, EventBatch, EventFlag, Gap, Process
+from wcap.exporters.jsonl import format_batch
+from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
 from wcap.format import (
     Clock,
@@ -142,6 +145,18 @@ def test_key_tables_are_those_of_the_code():
     assert keys_of("5.5 Summary") == set(chunk_summary.Summary.__slots__) == summary
     required = {name for name, cells in table(section("4.1 HEADER")).items() if "yes" in cells}
     assert required == {"clock", "snaplen", "syscalls"}
+
+
+def test_the_json_keys_are_those_of_the_code():
+    batch = next(Capture(io.BytesIO(CAPTURE)).batches())
+    assert keys_of("Appendix F") == set(json.loads(format_batch(batch, tuple(PayloadForm))))
+
+
+def test_the_names_that_may_be_essential_are_those_of_the_code():
+    text = section("8.3 Unknown keys")
+    told = re.findall(r"`(\w+)`", text[text.index("this version knows") :])
+    assert {*told, *COLUMNS} == chunks._KNOWN
+    assert not {*told} & {*COLUMNS}
 
 
 def capture_maps() -> list[tuple[int, dict]]:
