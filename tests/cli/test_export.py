@@ -297,3 +297,13 @@ def test_an_event_that_is_unfinished_has_no_result(tmp_path, capsys):
     assert main(["export", str(run), "--jsonl"]) == 0
 
     assert json.loads(capsys.readouterr().out)["returned"] is None
+
+
+def test_the_capture_itself_is_never_replaced_by_its_export(tmp_path, capsys):
+    path = write_capture(tmp_path / "run.wcap", batch_of(write()))
+    before = path.read_bytes()
+
+    assert main(["export", str(path), "--csv", "--force", "-o", str(path)]) == 2
+
+    assert path.read_bytes() == before
+    assert "this is the capture itself" in capsys.readouterr().err

@@ -225,7 +225,7 @@ def test_what_is_said_of_a_command_stays_on_one_line_and_harmless(sessions, caps
     assert main(["record", "-o", "run.wcap", "--", "sh", "-c", "echo \x1b[2J\necho"]) == 0
 
     first, last = capsys.readouterr().err.splitlines()
-    assert first == "wcap: recording sh -c echo \\x1b[2J\\necho and children to run.wcap"
+    assert first == "wcap: recording sh -c 'echo \\x1b[2J\\necho' and children to run.wcap"
     assert last.startswith("wcap: 1,009 events")
 
 

@@ -115,3 +115,24 @@ def test_events_are_shown_while_they_are_recorded(how, expected, tmp_path):
     assert event.ppid == recorder.process.pid
     assert recorded.stdout.count(b"bye") == 2
     assert recorded.payloads == [b"hi\n", b"bye\n"]
+
+
+def test_a_full_output_ends_the_watching_and_leaves_the_capture_whole(tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        recorded = record(
+            *("--print", "--", "sh", "-c", "echo hi >&2; sleep 1"),
+            output=tmp_path / "run.wcap",
+            stdout=full.fileno(),
+        )
+
+    assert recorded.status == 1
+    assert recorded.said[-1] == "wcap: standard output: No space left on device"
+    assert recorded.whole
+    assert recorded.end.reason == "output"
+    assert recorded.payloads == [b"hi\n"]
+
+
+def test_a_buffer_that_is_too_small_is_made_larger_and_that_is_said(tmp_path):
+    recorded = record("-B", "1", "--", "echo", "hi", output=tmp_path / "run.wcap")
+
+    assert "buffer takes 16,384 bytes" in recorded.said[0]

@@ -128,7 +128,7 @@ killed = child_blocked_at(KILLED, b"cut down")
 os.kill(killed, signal.SIGKILL)
 os.waitpid(killed, 0)
 
-time.sleep(1.5)
+time.sleep(2.6)  # a write is handed on as unfinished within two seconds
 os.read(slow, PAGE)
 writer.join()
 

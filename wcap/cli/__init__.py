@@ -56,8 +56,23 @@ def _options(
     pass
 
 
+def _open_missing_streams() -> None:
+    """Put /dev/null where standard input, output or error is closed.
+
+    Otherwise the next file opened would get its number, and take what is printed.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    _open_missing_streams()
     try:
         app(args=with_print_style(sys.argv[1:] if argv is None else [*argv]), prog_name="wcap")
     except SystemExit as stop:

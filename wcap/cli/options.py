@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError, UsageError
+from wcap.errors import FormatError, TruncatedError, UsageError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def reading(given: str | None) -> Iterator[Capture]:
     with _named(shown), open_capture(name, errors="salvage") as capture:
         yield capture
         sys.stdout.flush()
+        growing = capture.growing
         for damage in capture.damage:
-            print(f"wcap: {shown}: {damage}", file=sys.stderr)
-        if capture.growing:
+            if not (growing and isinstance(damage, TruncatedError)):
+                print(f"wcap: {shown}: {damage}", file=sys.stderr)
+        if growing:
             print(f"wcap: {shown}: still being recorded", file=sys.stderr)
         if capture.damage or capture.gaps or (capture.end is not None and capture.end.short):
             raise typer.Exit(ExitStatus.LOSS)

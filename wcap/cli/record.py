@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import sys
 import time
@@ -241,6 +242,8 @@ def _run(
                 watch=watch,
             )
     say(_summary(result, name))
+    if watch is not None and watch.failure is not None:
+        raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
     if result.lost or result.lost_results:
         raise typer.Exit(ExitStatus.LOSS)
 
@@ -272,17 +275,21 @@ class _Printer:
         from wcap.render import make_renderer
 
         self.session: Session | None = None
+        self.failure: OSError | None = None
         self._renderer = make_renderer(style, started_ns=time.time_ns())
 
     def __call__(self, cut: Cut) -> None:
         text = "".join(map(self._renderer.gap, cut.gaps))
         if cut.batch is not None:
             text += self._renderer.batch(cut.batch)
+        if self.failure is not None:
+            return
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             assert self.session is not None
+            self.failure = error
             self.session.stop("output")
 
 
@@ -293,7 +300,7 @@ def _described(target: Target) -> str:
     if target.pids:
         chosen.append("-p " + ",".join(map(str, target.pids)))
     if target.command:
-        chosen.append(" ".join(target.command))
+        chosen.append(shlex.join(target.command))
     return " ".join(chosen) + (" and children" if target.follows else "")
 
 
@@ -310,4 +317,5 @@ def _summary(result: Result, name: str) -> str:
     if result.lost_results:
         parts.append(f"{result.lost_results:,} results lost")
     parts.append(f"{result.duration_ns / 1e9:.1f} seconds")
-    return f"{', '.join(parts)}: {_shown(name)}"
+    advice = "; -B with more, -s with less, or fewer processes lose less" if result.lost else ""
+    return f"{', '.join(parts)}: {_shown(name)}{advice}"

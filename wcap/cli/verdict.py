@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wcap.cli.layout import moment, plural
+from wcap.errors import TruncatedError
 
 if TYPE_CHECKING:
     from wcap.events import Gap
@@ -44,7 +45,8 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     if facts.growing:
         yield "still being recorded: more may come", []
     for error in facts.damage:
-        yield str(error), []
+        if not (facts.growing and isinstance(error, TruncatedError)):
+            yield str(error), []
     if facts.end is None and not facts.growing:
         since = facts.header.started_ns if facts.last_ns is None else facts.last_ns
         yield f"no end: what came after {moment(since)} is unknown", []

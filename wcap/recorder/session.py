@@ -130,6 +130,8 @@ class Session:
         self._clock_name = "boottime" if boottime else "monotonic"
         self._clock_id = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
         self._buffer_bytes = _buffer_size(settings, self._transport_name)
+        if self._buffer_bytes >= 2 * settings.buffer_bytes:
+            say(f"the buffer takes {self._buffer_bytes:,} bytes, the least for this snaplen")
         self._excluded = (os.getpid(), *sorted(excluded))
         if echoing := set(target.pids).intersection(self._excluded):
             raise RecordError(
