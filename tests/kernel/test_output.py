@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from kernel.support import Recorder, python, record
