@@ -41,7 +41,9 @@ from wcap.writer import CaptureWriter
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
 TESTS = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py")}
-CODE = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("wcap/**/*.py")}
+CODE = {
+    path: path.read_text(encoding="utf-8") for path in Path(wcap.__file__).parent.glob("**/*.py")
+}
 
 REQUIREMENTS = re.findall(r"^\* \*\*\[([WR]\d+)\]\*\*", SPEC, re.MULTILINE)
 SECTIONS = set(re.findall(r"^#+ (\d+(?:\.\d+)?) ", SPEC, re.MULTILINE))
