@@ -18,10 +18,10 @@ from wcap.events import EventBatch, EventFlag
 from wcap.exporters.shared import (
     Output,
     PayloadForm,
+    measured,
     repeating,
     slices,
     unknown_payloads,
-    unknown_results,
 )
 from wcap.fields import text as decoded
 
@@ -68,17 +68,10 @@ def write(
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    durations: list[int | str] = batch.duration_ns.tolist()
-    for row in unknown_results(batch):
-        durations[row] = ""
     rows = zip(
         _times(batch),
         _writers(batch),
-        repeating(_size, batch.count, batch.captured, batch.returned, batch.has_result),
-        durations,
-        batch.cpu.tolist(),
-        batch.sequence.tolist(),
-        repeating(_flags, batch.flags),
+        *measured(batch, _size, _flags, unknown=""),
         _payloads(batch, forms),
         strict=True,
     )

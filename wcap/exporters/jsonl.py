@@ -16,10 +16,10 @@ from wcap.events import EventBatch, EventFlag
 from wcap.exporters.shared import (
     Output,
     PayloadForm,
+    measured,
     repeating,
     slices,
     unknown_payloads,
-    unknown_results,
 )
 from wcap.fields import untext
 
@@ -47,17 +47,10 @@ def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    durations: list[int | str] = batch.duration_ns.tolist()
-    for row in unknown_results(batch):
-        durations[row] = "null"
     rows = zip(
         batch.time_ns.tolist(),
         _writers(batch),
-        repeating(_size, batch.count, batch.captured, batch.returned, batch.has_result),
-        durations,
-        batch.cpu.tolist(),
-        batch.sequence.tolist(),
-        repeating(_flags, batch.flags),
+        *measured(batch, _size, _flags, unknown="null"),
         _payloads(batch, forms),
         strict=True,
     )

@@ -65,12 +65,6 @@ def unknown_payloads(batch: EventBatch) -> list[int]:
     return rows
 
 
-def unknown_results(batch: EventBatch) -> list[int]:
-    """Return the rows whose return value and duration are not known."""
-    rows: list[int] = np.flatnonzero(~batch.has_result).tolist()
-    return rows
-
-
 def repeating(form: Callable[..., str], *columns: Column) -> list[str]:
     """Format the rows of some columns whose values recur: each distinct row once.
 
@@ -81,6 +75,37 @@ def repeating(form: Callable[..., str], *columns: Column) -> list[str]:
     values = [column.tolist() for column in columns]
     known = {row: form(*row) for row in set(zip(*values, strict=True))}
     return list(map(known.__getitem__, zip(*values, strict=True)))
+
+
+def measured(
+    batch: EventBatch,
+    size: Callable[[int, int, int, bool], str],
+    flags: Callable[[int], str],
+    *,
+    unknown: str,
+) -> tuple[list[str], list[int | str], list[int], list[int], list[str]]:
+    """Return what every format says of an event besides its time, its writer and its payload.
+
+    Args:
+        batch: the events.
+        size: formats bytes asked for, captured and returned, and whether the last is known.
+        flags: formats `EventFlag` bits.
+        unknown: stands for a duration that is not known.
+
+    Returns:
+        Columns of text or numbers: size, duration in nanoseconds, CPU, sequence number, flags.
+    """
+    known = batch.has_result
+    durations: list[int | str] = batch.duration_ns.tolist()
+    for row in np.flatnonzero(~known).tolist():
+        durations[row] = unknown
+    return (
+        repeating(size, batch.count, batch.captured, batch.returned, known),
+        durations,
+        batch.cpu.tolist(),
+        batch.sequence.tolist(),
+        repeating(flags, batch.flags),
+    )
 
 
 def slices(batch: EventBatch) -> list[EventBatch]:

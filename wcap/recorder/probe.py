@@ -26,7 +26,6 @@ _DISTRIBUTION = (
     "/usr/lib/python3*/site-packages",
     "/usr/lib64/python3*/site-packages",
 )
-_COMM_SIZE = 16
 _TASK_MEMBERS = {
     "group_leader": "TASK_GROUP_LEADER_OFFSET",
     "comm": "TASK_COMM_OFFSET",
@@ -246,8 +245,8 @@ def _pattern(pattern: CommPattern) -> str:
     An exact name is compared with the NUL behind it; old kernels leave anything after that.
     """
     compared = len(pattern.text) + (not pattern.prefix)
-    text = pattern.text.ljust(_COMM_SIZE, b"\0")
-    mask = (b"\xff" * compared).ljust(_COMM_SIZE, b"\0")
+    text = pattern.text.ljust(records.COMM_SIZE, b"\0")
+    mask = (b"\xff" * compared).ljust(records.COMM_SIZE, b"\0")
     words = [
         int.from_bytes(part, sys.byteorder) for part in (text[:8], mask[:8], text[8:], mask[8:])
     ]
