@@ -28,14 +28,25 @@ class EventFlag(IntFlag):
     UNREADABLE = 4
     UNFINISHED = 8
     RESULT_LOST = 16
+    PAYLOAD_LOST = 32
+    AT_EXIT = 64
+    NO_PAYLOAD = 128
+    UNSENT = 256
+    HAS_OFFSET = 512
+    HAS_SOURCE = 1024
+    HAS_ADDRESS = 2048
 
     @property
     def names(self) -> list[str]:
-        """The names of the bits that are set, in lowercase, lowest bit first."""
-        return [flag.name.lower() for flag in EventFlag if flag in self and flag.name]
+        """What is special, in lowercase, lowest bit first; that a fact is there is not."""
+        special = self & ~_PRESENT
+        return [flag.name.lower() for flag in EventFlag if flag in special and flag.name]
 
 
-NO_RESULT = EventFlag.UNFINISHED | EventFlag.RESULT_LOST
+# These say no more than that an optional column means something in this row.
+_PRESENT = EventFlag.HAS_OFFSET | EventFlag.HAS_SOURCE | EventFlag.HAS_ADDRESS
+NO_RESULT = EventFlag.UNFINISHED | EventFlag.RESULT_LOST | EventFlag.UNSENT
+NO_DURATION = NO_RESULT | EventFlag.AT_EXIT
 
 # The kernel's internal codes, which reach a program only as a restarted call or as EINTR
 # (include/linux/errno.h).
@@ -84,6 +95,70 @@ class Process:
     start_ns: int | None = None
     exe: str | None = None
     cmdline: tuple[str, ...] | None = None
+    gid: int | None = None
+    cgroup: str | None = None
+    ns_pid: int | None = None
+
+
+# What a file descriptor can stand for (SPEC.md section 14): what `Target.kind` may be.
+TARGET_KINDS = (
+    "file", "directory", "pipe", "tty", "character", "block", "tcp", "udp", "unix", "socket",
+    "anonymous",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a file descriptor stood for when it was written to; unknown facts are None.
+
+    ``path`` is absolute in the writer's mount namespace (of an anonymous inode, its name, such as
+    ``[eventfd]``); with ``partial`` its beginning is not known, and ``deleted`` says that the file
+    had no name any more. ``device`` (major and minor number) and ``inode`` tell files apart, and
+    ``inode`` alone pipes and sockets. ``local`` and ``peer`` are a socket's addresses:
+    ``127.0.0.1:80``, ``[::1]:80``, a path, or ``@name`` for an abstract one. ``from_proc`` says
+    that all this was found in /proc after the write, not by the kernel during it.
+    """
+
+    kind: str | None = None
+    path: str | None = None
+    device: tuple[int, int] | None = None
+    inode: int | None = None
+    local: str | None = None
+    peer: str | None = None
+    partial: bool = False
+    deleted: bool = False
+    from_proc: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The target in one text, such as ``/var/log/x`` or ``tcp 127.0.0.1:5→127.0.0.1:80``."""
+        if self.kind is None:
+            return None
+        if self.kind == "anonymous":
+            return f"anon_inode:{self.path or '?'}"
+        if self.path is not None:
+            return f"{'…/' * self.partial}{self.path}{' (deleted)' * self.deleted}"
+        if self.local is None and self.peer is None:
+            return f"{self.kind}:[{'?' if self.inode is None else self.inode}]"
+        peer = "" if self.peer is None else f"→{self.peer}"
+        return f"{self.kind} {self.local or ''}{peer}"
+
+
+UNKNOWN_TARGET = Target()
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """A recorded process that wrote in a way that no tracepoint of a system call sees.
+
+    ``how`` is ``io_uring`` or ``compat`` (a 32-bit program); ``count`` is how many requests to
+    write were seen to pass by, None where they cannot be counted.
+    """
+
+    pid: int
+    comm: str
+    how: str
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +167,8 @@ class Gap:
     ``last_sequence`` (all of them, unless several holes were written as one gap).
 
     The lost events happened after ``first_ns`` and before ``last_ns`` (wall clock, nanoseconds),
-    which are the times of the CPU's neighbouring events or of the recording's ends.
+    which are the times of the CPU's neighbouring events or of the recording's ends. ``processes``
+    are (pid, events) pairs: whose they were, as far as that is known.
     """
 
     cpu: int
@@ -102,15 +178,19 @@ class Gap:
     first_ns: int
     last_ns: int
     cause: str
+    processes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One write: what was asked, what was captured and what the kernel returned.
 
-    ``time_ns`` is the wall clock at entry, in nanoseconds since 1970. ``returned`` (bytes, or a
-    negative errno) and ``duration_ns`` are None when no result was seen; ``flags`` says why.
-    ``sequence`` counts the events of one ``cpu`` without a hole, unless events were lost.
+    ``time_ns`` is the wall clock at entry, in nanoseconds since 1970 (at exit, if ``flags`` has
+    ``AT_EXIT``). ``returned`` (bytes, or a negative errno) and ``duration_ns`` are None when they
+    were not seen; ``flags`` says why. ``sequence`` counts the events of one ``cpu`` without a
+    hole, unless events were lost. ``offset`` is the place in the file that the call gave,
+    ``source_fd`` and ``source`` are what sendfile and its like read from, and ``address`` is where
+    a message was sent to, each None where the call has no such thing.
     """
 
     time_ns: int
@@ -127,6 +207,11 @@ class Event:
     cpu: int
     sequence: int
     data: bytes
+    target: Target = UNKNOWN_TARGET
+    offset: int | None = None
+    source_fd: int | None = None
+    source: Target | None = None
+    address: str | None = None
 
     @property
     def captured(self) -> int:
@@ -134,8 +219,9 @@ class Event:
         return len(self.data)
 
 
-# Every column of a batch and its type in memory. ``process``, ``comm`` and ``syscall`` are
-# positions in the batch's tables of those names; ``captured`` is the payload's length in bytes.
+# Every column of a batch and its type in memory. ``process``, ``comm``, ``syscall``, ``target``,
+# ``source`` (among the targets) and ``address`` are positions in the batch's tables; ``captured``
+# is the payload's length in bytes.
 COLUMNS: dict[str, np.dtype[Any]] = {
     "time_ns": np.dtype(np.int64),
     "cpu": np.dtype(np.uint32),
@@ -150,6 +236,18 @@ COLUMNS: dict[str, np.dtype[Any]] = {
     "returned": np.dtype(np.int64),
     "duration_ns": np.dtype(np.int64),
     "flags": np.dtype(np.uint32),
+    "target": np.dtype(np.uint32),
+    "offset": np.dtype(np.int64),
+    "source_fd": np.dtype(np.int32),
+    "source": np.dtype(np.uint32),
+    "address": np.dtype(np.uint32),
+}
+# Columns that mean something only in rows with this flag; a batch without such rows lacks them.
+OPTIONAL = {
+    "offset": EventFlag.HAS_OFFSET,
+    "source_fd": EventFlag.HAS_SOURCE,
+    "source": EventFlag.HAS_SOURCE,
+    "address": EventFlag.HAS_ADDRESS,
 }
 
 
@@ -203,6 +301,9 @@ class _Selected(Mapping[str, Column]):
     def __len__(self) -> int:
         return len(self._columns)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
 
 class EventBatch:
     """Consecutive events held as columns; the unit that every stage passes on.
@@ -215,11 +316,24 @@ class EventBatch:
         processes: the table that the ``process`` column points into.
         comms: the table that the ``comm`` column points into.
         syscalls: the table that the ``syscall`` column points into.
+        targets: the table that the ``target`` and ``source`` columns point into; where there is no
+            ``target`` column, the first is that of all events.
+        addresses: the table that the ``address`` column points into.
         bounds: where each payload starts and ends in ``data``; without it the payloads follow
             each other without a hole.
     """
 
-    __slots__ = ("_bounds", "_columns", "_data", "_length", "comms", "processes", "syscalls")
+    __slots__ = (
+        "_bounds",
+        "_columns",
+        "_data",
+        "_length",
+        "addresses",
+        "comms",
+        "processes",
+        "syscalls",
+        "targets",
+    )
 
     def __init__(
         self,
@@ -230,6 +344,8 @@ class EventBatch:
         processes: Sequence[Process],
         comms: Sequence[str],
         syscalls: Sequence[str],
+        targets: Sequence[Target] = (UNKNOWN_TARGET,),
+        addresses: Sequence[str] = (),
         bounds: tuple[Column, Column] | None = None,
     ) -> None:
         self._length = length
@@ -239,13 +355,22 @@ class EventBatch:
         self.processes = processes
         self.comms = comms
         self.syscalls = syscalls
+        self.targets = targets
+        self.addresses = addresses
 
     def __len__(self) -> int:
         return self._length
 
     def column(self, name: str) -> Column:
-        """Return the column of that name (see `COLUMNS`)."""
+        """Return the column of that name (see `COLUMNS`); zeros for one that may be left out."""
+        if (name in OPTIONAL or name == "target") and name not in self._columns:
+            return np.zeros(self._length, dtype=COLUMNS[name])
         return self._columns[name]
+
+    def has(self, name: str) -> Column:
+        """Whether a column that is `OPTIONAL` means something, row by row (bool)."""
+        present: Column = (self.flags & np.uint32(OPTIONAL[name])) != 0
+        return present
 
     @property
     def time_ns(self) -> Column:
@@ -310,7 +435,7 @@ class EventBatch:
 
     @property
     def duration_ns(self) -> Column:
-        """Nanoseconds from entry to exit; without meaning unless `has_result` (int64)."""
+        """Nanoseconds from entry to exit; without meaning unless `has_duration` (int64)."""
         return self._columns["duration_ns"]
 
     @property
@@ -323,6 +448,17 @@ class EventBatch:
         """Whether the kernel's answer is known (bool)."""
         result: Column = (self.flags & np.uint32(NO_RESULT)) == 0
         return result
+
+    @property
+    def has_duration(self) -> Column:
+        """Whether it is known how long the call took (bool)."""
+        duration: Column = (self.flags & np.uint32(NO_DURATION)) == 0
+        return duration
+
+    @property
+    def target(self) -> Column:
+        """Position in `targets` of what the descriptor stood for (uint32)."""
+        return self.column("target")
 
     @property
     def data(self) -> bytes:
@@ -362,58 +498,47 @@ class EventBatch:
             processes=self.processes,
             comms=self.comms,
             syscalls=self.syscalls,
+            targets=self.targets,
+            addresses=self.addresses,
             bounds=chosen,
         )
 
     def __iter__(self) -> Iterator[Event]:
         processes = [self.processes[i] for i in self.process.tolist()]
-        known = self.has_result.tolist()
         rows = zip(
             self.time_ns.tolist(),
             processes,
             self.tid.tolist(),
-            self.comm.tolist(),
-            self.syscall.tolist(),
+            [self.comms[i] for i in self.comm.tolist()],
+            [self.syscalls[i] for i in self.syscall.tolist()],
             self.fd.tolist(),
             self.count.tolist(),
-            self.returned.tolist(),
-            self.duration_ns.tolist(),
-            known,
-            self.flags.tolist(),
+            _or_none(self.returned.tolist(), self.has_result),
+            _or_none(self.duration_ns.tolist(), self.has_duration),
+            map(EventFlag, self.flags.tolist()),
             self.cpu.tolist(),
             self.sequence.tolist(),
             self.payloads(),
+            [self.targets[i] for i in self.target.tolist()],
+            self._optional("offset"),
+            self._optional("source_fd"),
+            self._optional("source", self.targets),
+            self._optional("address", self.addresses),
             strict=True,
         )
-        for (
-            time,
-            process,
-            tid,
-            comm,
-            call,
-            fd,
-            count,
-            returned,
-            took,
-            done,
-            flags,
-            cpu,
-            n,
-            data,
-        ) in rows:
-            yield Event(
-                time_ns=time,
-                pid=process.pid,
-                tid=tid,
-                ppid=process.ppid,
-                comm=self.comms[comm],
-                syscall=self.syscalls[call],
-                fd=fd,
-                count=count,
-                returned=returned if done else None,
-                duration_ns=took if done else None,
-                flags=EventFlag(flags),
-                cpu=cpu,
-                sequence=n,
-                data=data,
-            )
+        for time, process, tid, *rest in rows:
+            yield Event(time, process.pid, tid, process.ppid, *rest)
+
+    def _optional(self, name: str, table: Sequence[Any] | None = None) -> list[Any]:
+        """Return the values of a column, of ``table`` if it points into one; None where absent."""
+        values: list[Any] = [None] * self._length
+        rows = np.flatnonzero(self.has(name))
+        for row, value in zip(rows.tolist(), self.column(name)[rows].tolist(), strict=True):
+            values[row] = value if table is None else table[value]
+        return values
+
+
+def _or_none(values: list[Any], known: Column) -> list[Any]:
+    for row in np.flatnonzero(~known).tolist():
+        values[row] = None
+    return values

@@ -16,7 +16,7 @@ from typing import Any
 from wcap import columns
 from wcap.envelope import ENVELOPE, MAGIC_SIZE
 from wcap.errors import CorruptionError
-from wcap.events import Gap
+from wcap.events import Bypass, Gap
 from wcap.fields import (
     MAX_INT64,
     MAX_UINT32,
@@ -74,7 +74,10 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where, when and how a capture was recorded; unknown facts are None (SPEC.md section 4.1)."""
+    """Where, when and how a capture was recorded; unknown facts are None (SPEC.md section 4.1).
+
+    ``at`` is ``enter`` if calls were recorded when they began, ``exit`` if when they had ended.
+    """
 
     clock: Clock
     snaplen: int
@@ -87,6 +90,7 @@ class Header:
     command: tuple[str, ...] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    at: str = "enter"
 
     @property
     def started_ns(self) -> int:
@@ -194,7 +198,8 @@ class End:
     ``lost_results`` count events and results that were lost, by cause; ``unfollowed`` counts
     processes that should have been recorded too and were not. ``clock_ns`` and ``wall_ns`` are
     the two clocks at the end. ``exit_status`` is that of a launched command: its
-    exit code, or minus the signal that ended it. ``warnings`` are what the user was told.
+    exit code, or minus the signal that ended it. ``warnings`` are what the user was told, and
+    ``bypassed`` the processes that wrote in ways that cannot be recorded.
     """
 
     reason: str
@@ -206,6 +211,7 @@ class End:
     unfollowed: int = 0
     exit_status: int | None = None
     warnings: tuple[str, ...] = ()
+    bypassed: tuple[Bypass, ...] = ()
 
     @property
     def short(self) -> bool:
