@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support import STARTED_NS
 
 from wcap.errors import FilterError
-from wcap.units import parse_duration, parse_size, parse_time
+from wcap.units import parse_duration, parse_list, parse_size, parse_time
 
 SECOND = 1_000_000_000
 
@@ -18,6 +18,21 @@ def kolkata(monkeypatch):
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "excluded"),
+    [
+        ([], [], []),
+        (["1,2", " 3 , 4"], ["1", "2", "3", "4"], []),
+        (["!1,2", "3"], ["3"], ["1", "2"]),
+        (["1,!2,!3,4"], ["1"], ["2", "3", "4"]),
+        (["! a"], [], ["a"]),
+        (["", "!", "a,,b"], ["", "a", "", "b"], [""]),
+    ],
+)
+def test_an_exclamation_mark_in_a_list_excludes_what_follows_it(given, named, excluded):
+    assert parse_list(given) == (named, excluded)
 
 
 @pytest.mark.parametrize(

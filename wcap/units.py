@@ -1,8 +1,9 @@
-"""Sizes, durations and times as people write them on a command line."""
+"""Lists, sizes, durations and times as people write them on a command line."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from wcap.errors import FilterError
@@ -30,6 +31,23 @@ _FRACTION = re.compile(
     r"(?:^\d{1,16}(?=\.\d+$)|(?<=\d:\d\d:)\d\d|(?<=T)\d{6})\.(\d{1,9})\d*", re.ASCII
 )
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
+
+
+def parse_list(given: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Read the values of a repeated option, each with commas, as (named, excluded) words.
+
+    A ``!`` excludes what follows it in the same value: ``!1,2`` excludes both, and ``file,!write``
+    the second only.
+    """
+    named: list[str] = []
+    excluded: list[str] = []
+    for value in given:
+        words = named
+        for word in value.split(","):
+            if word.strip().startswith("!"):
+                words = excluded
+            words.append(word.strip().removeprefix("!").strip())
+    return named, excluded
 
 
 def parse_size(text: str) -> int:
