@@ -120,6 +120,12 @@ def mount_tracefs() -> bool:
     return mounted
 
 
+def has_tracepoint(name: str) -> bool:
+    """Tell whether the kernel has a tracepoint, such as ``sched:sched_process_exec``."""
+    event = name.replace(":", "/")
+    return any((place / "events" / event).is_dir() for place in _TRACING)
+
+
 def _is_readable(place: Path) -> bool:
     try:
         return (place / "events").is_dir()

@@ -9,15 +9,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 
 from wcap import __version__
 from wcap.errors import RecordError, UnsupportedKernelError
-from wcap.events import EventFlag
+from wcap.events import Bypass, EventFlag
 from wcap.fields import without_absent
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
@@ -27,17 +27,19 @@ from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
 from wcap.recorder.ring import RingBuffer
 from wcap.recorder.target import Command, Target, descendants
+from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
 
-SYSCALLS = ("write",)
 RING_BUFFER, PERF_BUFFER = "ring-buffer", "perf-buffer"
-# What one record can carry of a payload.
-MAX_SNAPLEN = 32 << 10
+# What is kept of one write at most, so that a chunk can hold it (SPEC.md section 9).
+MAX_SNAPLEN = 32 << 20
+# What one record carries of a payload (bpf/state.h).
+_PIECE = 32 << 10
 # The largest power of two that the size of a BPF map, a u32, can be.
 MAX_BUFFER = 2 << 30
 _RING_PAGE = 4096
 # At most this much of a record is not payload (bpf/record.h).
-_RECORD_HEAD = 128
+_RECORD_HEAD = 256
 # A perf buffer on old kernels does not say why it lost something.
 UNKNOWN_CAUSE = "unknown"
 # bpf_ktime_get_boot_ns came with 5.8, as the ring buffer did.
@@ -60,6 +62,8 @@ class Settings:
         transport: ``ring-buffer``, ``perf-buffer``, or None for what the kernel has.
         most: stop after so many events.
         duration_ns: stop after so long.
+        syscalls: the calls recorded.
+        at_exit: record calls when they have ended, not when they begin.
     """
 
     snaplen: int = 4096
@@ -67,6 +71,8 @@ class Settings:
     transport: str | None = None
     most: int | None = None
     duration_ns: int | None = None
+    syscalls: tuple[str, ...] = SYSCALLS
+    at_exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,8 @@ class Session:
                     targets=target.by_number,
                     either=target.either,
                     follow=target.follows,
+                    syscalls=settings.syscalls,
+                    at_exit=settings.at_exit,
                 )
             )
         except BaseException:
@@ -157,6 +165,7 @@ class Session:
                 self._command.abandon()
             raise
         self._warnings: list[str] = []
+        self._bypassed: dict[tuple[int, str], Bypass] = {}
         if not self._probe.knows_tasks:
             self._warn("no BTF: names of process leaders are not compared, parents come from /proc")
 
@@ -185,7 +194,14 @@ class Session:
         """
         clock = Clock(self._clock_name, *self._moment())
         recording = _Recording(CaptureWriter(stream, self._header(clock)), watch)
-        assembler = Assembler(clock, self._settings.snaplen, SYSCALLS, self._cause)
+        assembler = Assembler(
+            clock,
+            self._cause,
+            losers_of=self._probe.losers,
+            bypassed=self._tell_bypass,
+            at_exit=self._settings.at_exit,
+            from_proc=not self._probe.knows_files,
+        )
         with contextlib.closing(self._probe), contextlib.closing(self._open_transport()) as source:
             pipeline = Pipeline(
                 source,
@@ -305,7 +321,13 @@ class Session:
             unfollowed=follows,
             exit_status=None if self._command is None else self._command.status,
             warnings=tuple(self._warnings),
+            bypassed=tuple(self._counted_bypasses()),
         )
+
+    def _counted_bypasses(self) -> Iterator[Bypass]:
+        counts = self._probe.bypasses()
+        for (pid, how), bypass in self._bypassed.items():
+            yield replace(bypass, count=counts.get((pid, how)) if how == "io_uring" else None)
 
     def _header(self, clock: Clock) -> Header:
         target = self._target
@@ -313,7 +335,8 @@ class Session:
         return Header(
             clock=clock,
             snaplen=self._settings.snaplen,
-            syscalls=SYSCALLS,
+            syscalls=self._settings.syscalls,
+            at="exit" if self._settings.at_exit else "enter",
             transport=self._transport_name,
             kernel=kernel.facts(),
             host=os.uname().nodename,
@@ -352,6 +375,11 @@ class Session:
     def _cause(self, cpu: int) -> str:
         causes = self._probe.losses()[cpu].events
         return max(causes, key=causes.__getitem__, default=UNKNOWN_CAUSE)
+
+    def _tell_bypass(self, bypass: Bypass) -> None:
+        self._bypassed[bypass.pid, bypass.how] = bypass
+        what = {"io_uring": "writes through io_uring", "compat": "is a 32-bit program"}[bypass.how]
+        self._say(f"process {bypass.pid} ({bypass.comm}) {what}: that cannot be recorded")
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
@@ -426,7 +454,7 @@ def _buffer_size(settings: Settings, transport: str) -> int:
 
     Perf buffers share it, and each must have that room.
     """
-    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (settings.snaplen + _RECORD_HEAD))
+    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (min(settings.snaplen, _PIECE) + _RECORD_HEAD))
     if transport == PERF_BUFFER:
         least *= 2 * len(kernel.online_cpus())
     return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()
