@@ -5,12 +5,9 @@
  *   CPUS, SNAPLEN, RING_PAGES   sizes
  *   CLOCK                       the helper that reads the capture's clock
  *   PERF                        send through a perf buffer instead of a ring buffer
- *   EXCLUDED                    X(tgid) for every process that is never recorded
- *   TARGETS                     only processes in `targets` ...
- *   COMMS                       only names that match: X(word, mask, word, mask) for each pattern
- *   EITHER                      ... one of the two suffices
  *   FOLLOW                      children of processes that are followed join `targets`
  *   TASK_*, and *_OFFSET        where BTF says that task_struct has its members
+ *   ...                         whom to record: choose.h
  */
 #include "record.h"
 
@@ -83,80 +80,14 @@ static __always_inline int send(void *context, void *record, u64 size)
 /* Keep clang from reasoning away a bound that the verifier must see. */
 #define VISIBLE(value) asm volatile("" : "+r"(value))
 
-#ifdef COMMS
-static __always_inline bool name_matches(const struct name *name)
-{
-#define X(word0, mask0, word1, mask1)                                                              \
-	if ((((name->words[0] ^ word0) & mask0) | ((name->words[1] ^ word1) & mask1)) == 0)        \
-		return true;
-	COMMS
-#undef X
-	return false;
-}
-#endif
-
-#ifdef TASK_GROUP_LEADER_OFFSET
-static __always_inline u64 group_leader(void)
-{
-	u64 task = bpf_get_current_task(), leader = 0;
-
-	bpf_probe_read_kernel(&leader, sizeof(leader), (void *)(task + TASK_GROUP_LEADER_OFFSET));
-	return leader;
-}
-
-static __always_inline void read_name(struct name *name, u64 task)
-{
-	bpf_probe_read_kernel(name, sizeof(*name), (void *)(task + TASK_COMM_OFFSET));
-}
-#endif
-
-static __always_inline bool comm_wanted(u64 pid_tgid)
-{
-#ifdef COMMS
-	struct name name = {};
-
-	bpf_get_current_comm(&name, sizeof(name));
-	if (name_matches(&name))
-		return true;
-#ifdef TASK_GROUP_LEADER_OFFSET
-	if ((u32)pid_tgid != pid_tgid >> 32) {
-		read_name(&name, group_leader());
-		return name_matches(&name);
-	}
-#endif
-	return false;
-#else
-	return true;
-#endif
-}
-
-static __always_inline bool is_target(u64 pid_tgid)
-{
 #ifdef TARGETS
-	u32 tgid = pid_tgid >> 32;
-
-	return targets.lookup(&tgid) != NULL;
-#else
-	return true;
-#endif
-}
-
-/* Whether the current task is recorded. */
-static __always_inline bool wanted(u64 pid_tgid)
+static __always_inline u8 *find_target(u32 tgid)
 {
-	u32 tgid = pid_tgid >> 32;
-
-#define X(excluded)                                                                                \
-	if (tgid == excluded)                                                                      \
-		return false;
-	EXCLUDED
-#undef X
-#ifdef EITHER
-	return is_target(pid_tgid) || comm_wanted(pid_tgid);
-#else
-	return is_target(pid_tgid) && comm_wanted(pid_tgid);
-#endif
+	return targets.lookup(&tgid);
 }
+#endif
+
+#include "choose.h"
 
 static __always_inline void fill(struct prefix *prefix, u8 kind, u64 pid_tgid)
 {
@@ -248,10 +179,10 @@ static __always_inline void count_lost_exit(int error)
 }
 
 /* Whether the current task, which begins a write, is recorded. A thread that writes again is not
- * looked for again: a process is a target until it ends. Names may change from write to write. */
+ * looked for again where the answer is steady. */
 static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
 {
-#ifndef COMMS
+#ifdef STEADY
 	if (state->active == pid_tgid)
 		return true;
 #endif
@@ -289,7 +220,7 @@ int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
 	struct cpu_state *state = cpus.lookup(&cpu);
 	if (!state)
 		return PASS;
-	if (!wanted_here(state, pid_tgid)) {
+	if (!fd_wanted(args->fd) || !wanted_here(state, pid_tgid)) {
 		state->active = 0;
 		return PASS;
 	}
@@ -423,19 +354,11 @@ int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
 int on_new_task(struct tracepoint__task__task_newtask *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	u32 child = args->pid, parent = pid_tgid >> 32;
+	u32 child = args->pid;
 	u8 yes = 1;
 
-	if (args->clone_flags & CLONE_THREAD)
+	if ((args->clone_flags & CLONE_THREAD) || !brings_children(pid_tgid))
 		return PASS;
-#ifdef EITHER
-	if (!wanted(pid_tgid))
-		return PASS;
-#else
-	u8 *followed = targets.lookup(&parent);
-	if (!followed || !*followed)
-		return PASS;
-#endif
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;

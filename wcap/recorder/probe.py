@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 
 from wcap.errors import MissingDependencyError, ProbeError
-from wcap.filters import CommPattern
-from wcap.recorder import btf, kernel, records
+from wcap.recorder import btf, choice, kernel, records
+from wcap.recorder.choice import Conditions
 
 _SOURCE = Path(__file__).parent.parent / "bpf"
 # Where distributions put bcc's module, which a virtual environment does not see.
@@ -49,9 +49,9 @@ class ProbeOptions:
         ring_pages: size of the ring buffer in units of 4 KiB; None for a perf buffer.
         clock: ``boottime`` or ``monotonic``.
         excluded: processes never recorded.
-        comms: names recorded; none means any.
+        chosen: what must hold of who is recorded; processes are given to `Probe.add_target`.
         targets: whether only processes given to `Probe.add_target` are recorded.
-        either: a wanted name or being a target suffices; otherwise both are needed.
+        either: being a target or all other conditions suffice; otherwise both are needed.
         follow: some targets' children become targets.
     """
 
@@ -59,7 +59,7 @@ class ProbeOptions:
     ring_pages: int | None
     clock: str
     excluded: Sequence[int]
-    comms: Sequence[CommPattern] = ()
+    chosen: Conditions = choice.ANYONE
     targets: bool = False
     either: bool = False
     follow: bool = False
@@ -222,7 +222,7 @@ def _import_from(file: Path) -> ModuleType:
 
 
 def _flags(options: ProbeOptions, cpus: int) -> list[str]:
-    """Return the -D flags that write.c lists at its top."""
+    """Return the -D flags that write.c and choose.h list at their tops."""
     clock = "bpf_ktime_get_boot_ns" if options.clock == "boottime" else "bpf_ktime_get_ns"
     flags = [
         f"-I{_SOURCE}",
@@ -233,24 +233,9 @@ def _flags(options: ProbeOptions, cpus: int) -> list[str]:
         *(f"-D{name}={size}" for name, size in records.sizes(options.snaplen).items()),
     ]
     flags.append("-DPERF" if options.ring_pages is None else f"-DRING_PAGES={options.ring_pages}")
-    if options.comms:
-        flags.append("-DCOMMS=" + " ".join(map(_pattern, options.comms)))
+    flags += choice.flags(options.chosen)
     switches = ("targets", "either", "follow")
     return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]
-
-
-def _pattern(pattern: CommPattern) -> str:
-    """Return a pattern as two words and the masks of the bits in them that count.
-
-    An exact name is compared with the NUL behind it; old kernels leave anything after that.
-    """
-    compared = len(pattern.text) + (not pattern.prefix)
-    text = pattern.text.ljust(records.COMM_SIZE, b"\0")
-    mask = (b"\xff" * compared).ljust(records.COMM_SIZE, b"\0")
-    words = [
-        int.from_bytes(part, sys.byteorder) for part in (text[:8], mask[:8], text[8:], mask[8:])
-    ]
-    return "X({:#x}ULL, {:#x}ULL, {:#x}ULL, {:#x}ULL)".format(*words)
 
 
 def _named(losses: _Losses) -> Losses:
