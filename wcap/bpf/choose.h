@@ -1,9 +1,30 @@
-/* Whom to record. */
+/* Whom the kernel side records: the conditions of wcap/recorder/choice.py, cheapest first.
+ *
+ * wanted() answers for the current task, fd_wanted() for a descriptor that it writes to, and
+ * brings_children() for who follows a chosen process. These are set by -D, each list as
+ * X(value) X(value) ...:
+ *   EXCLUDED          processes (tgid) that are never recorded: the recorder, who reads from it
+ *   TARGETS           only processes in `targets` ...
+ *   COMMS             only names that match: X(word, mask, word, mask) for each pattern
+ *   EITHER            ... being a target suffices, or else all other conditions
+ *   TASK_*_OFFSET     where BTF says that task_struct has its members
+ *
+ * STEADY is defined when the answer of wanted() for a thread does not change while it lives.
+ */
 #pragma once
+#include "state.h"
 #include "task.h"
 
-#ifdef COMMS
-#define CHANGING
+#ifndef COMMS
+#define STEADY
+#endif
+
+#ifdef TARGETS
+/* Whether the children of a target are followed; NULL if the process is none. */
+static __always_inline u8 *find_target(u32 tgid)
+{
+	return targets.lookup(&tgid);
+}
 #endif
 
 #ifdef COMMS
@@ -41,9 +62,7 @@ static __always_inline bool comm_wanted(u64 pid_tgid)
 static __always_inline bool is_target(u64 pid_tgid)
 {
 #ifdef TARGETS
-	u32 tgid = pid_tgid >> 32;
-
-	return targets.lookup(&tgid) != NULL;
+	return find_target(pid_tgid >> 32) != NULL;
 #else
 	return true;
 #endif
@@ -66,8 +85,22 @@ static __always_inline bool wanted(u64 pid_tgid)
 #endif
 }
 
-
+/* Whether what the current task writes to this descriptor is recorded. */
 static __always_inline bool fd_wanted(u32 fd)
 {
 	return true;
 }
+
+#ifdef FOLLOW
+/* Whether the children that the current task's process has from now on are recorded. */
+static __always_inline bool brings_children(u64 pid_tgid)
+{
+#ifdef EITHER
+	return is_target(pid_tgid) || wanted(pid_tgid);
+#else
+	u8 *followed = find_target(pid_tgid >> 32);
+
+	return followed && *followed;
+#endif
+}
+#endif

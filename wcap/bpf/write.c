@@ -12,7 +12,7 @@
  *   URING                       the kernel has io_uring
  *   TYPED_TASK                  the verifier follows pointers from the current task by BTF
  *   FILES, and names of members where BTF says that structures have them
- * and what choose.h lists.
+ * and whom to record, in choose.h.
  */
 #include "record.h"
 #include "state.h"
@@ -57,7 +57,7 @@ struct sys_exit {
  * looked for again: a process is a target until it ends. Names may change from call to call. */
 static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
 {
-#ifndef CHANGING
+#ifdef STEADY
 	if (state->active == pid_tgid)
 		return true;
 #endif
@@ -610,19 +610,13 @@ int sent(void *context)
 int on_new_task(struct tracepoint__task__task_newtask *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	u32 child = args->pid, parent = pid_tgid >> 32;
+	u32 child = args->pid;
 	u8 yes = 1;
 
 	if (args->clone_flags & CLONE_THREAD)
 		return PASS;
-#ifdef EITHER
-	if (!wanted(pid_tgid))
+	if (!brings_children(pid_tgid))
 		return PASS;
-#else
-	u8 *followed = targets.lookup(&parent);
-	if (!followed || !*followed)
-		return PASS;
-#endif
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;

@@ -109,9 +109,7 @@ def make_batch(
     )
 
 
-def _results(
-    parts: Joinery, time_ns: Ints, flags: npt.NDArray[np.uint32]
-) -> tuple[Ints, Ints]:
+def _results(parts: Joinery, time_ns: Ints, flags: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
     """Return what each call returned and how long it took; flag messages that were not sent."""
     enters, exits, rows, ends = parts.enters, parts.exits, parts.rows, parts.ends
     returned, duration_ns = np.zeros((2, len(rows)), dtype=np.int64)

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import ModuleType
 
 from wcap.errors import MissingDependencyError, ProbeError
-from wcap.filters import CommPattern
 from wcap.events import TARGET_KINDS
-from wcap.recorder import kernel, program, records
+from wcap.recorder import choice, kernel, program, records
+from wcap.recorder.choice import Conditions
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
 from wcap.recorder.members import Layout, layout
@@ -51,9 +51,9 @@ class ProbeOptions:
         ring_pages: size of the ring buffer in units of 4 KiB; None for a perf buffer.
         clock: ``boottime`` or ``monotonic``.
         excluded: processes never recorded.
-        comms: names recorded; none means any.
+        chosen: what must hold of who is recorded; processes are given to `Probe.add_target`.
         targets: whether only processes given to `Probe.add_target` are recorded.
-        either: a wanted name or being a target suffices; otherwise both are needed.
+        either: being a target or all other conditions suffice; otherwise both are needed.
         follow: some targets' children become targets.
         syscalls: the calls recorded.
         kinds: what may be written to (see `TARGET_KINDS`); None means anything, known or not.
@@ -66,7 +66,7 @@ class ProbeOptions:
     ring_pages: int | None
     clock: str
     excluded: Sequence[int]
-    comms: Sequence[CommPattern] = ()
+    chosen: Conditions = choice.ANYONE
     targets: bool = False
     either: bool = False
     follow: bool = False
@@ -320,24 +320,9 @@ def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
         flags.append("-DURING")
     if options.stop_at is not None:
         flags.append(f"-DLOSSLESS={options.stop_at}")
-    if options.comms:
-        flags.append("-DCOMMS=" + " ".join(map(_pattern, options.comms)))
+    flags += choice.flags(options.chosen)
     switches = ("targets", "either", "follow", "paths", "at_exit")
     return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]
-
-
-def _pattern(pattern: CommPattern) -> str:
-    """Return a pattern as two words and the masks of the bits in them that count.
-
-    An exact name is compared with the NUL behind it; old kernels leave anything after that.
-    """
-    compared = len(pattern.text) + (not pattern.prefix)
-    text = pattern.text.ljust(records.COMM_SIZE, b"\0")
-    mask = (b"\xff" * compared).ljust(records.COMM_SIZE, b"\0")
-    words = [
-        int.from_bytes(part, sys.byteorder) for part in (text[:8], mask[:8], text[8:], mask[8:])
-    ]
-    return "X({:#x}ULL, {:#x}ULL, {:#x}ULL, {:#x}ULL)".format(*words)
 
 
 def _named(losses: _Losses) -> Losses:

@@ -314,7 +314,9 @@ def _joined_details(parts: list[Enters]) -> Details | None:
             none = np.zeros(length, dtype=np.int64)
             pieces.append(none if part.details is None else getattr(part.details, name))
         base += length
-    return Details(**{name: np.concatenate(all_) for name, all_ in columns.items()}, addresses=addresses)
+    return Details(
+        **{name: np.concatenate(all_) for name, all_ in columns.items()}, addresses=addresses
+    )
 
 
 def joined_exits(parts: list[Exits]) -> Exits | None:

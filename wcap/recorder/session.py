@@ -152,7 +152,7 @@ class Session:
                     ring_pages=self._ring_pages(),
                     clock=self._clock_name,
                     excluded=self._excluded,
-                    comms=target.comms,
+                    chosen=target,
                     targets=target.by_number,
                     either=target.either,
                     follow=target.follows,

@@ -20,25 +20,22 @@ from typing import NoReturn
 
 from wcap.errors import RecordError, UsageError
 from wcap.filters import CommPattern
+from wcap.recorder.choice import Conditions
 
 # What a shell answers for a command that it cannot run.
 _CANNOT_RUN = 127
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What to record, as it was asked for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(Conditions):
+    """What to record, as it was asked for: whoever meets the conditions.
 
     Attributes:
-        comms: names of a thread or of its process's leader.
-        pids: processes.
         follow: their children too.
         command: a program to launch, followed always.
         everything: all processes, wcap itself excepted.
     """
 
-    comms: tuple[CommPattern, ...] = ()
-    pids: tuple[int, ...] = ()
     follow: bool = False
     command: tuple[str, ...] | None = None
     everything: bool = False
