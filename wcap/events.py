@@ -141,7 +141,7 @@ class Target:
         if self.local is None and self.peer is None:
             return f"{self.kind}:[{'?' if self.inode is None else self.inode}]"
         peer = "" if self.peer is None else f"→{self.peer}"
-        return f"{self.kind} {self.local or ''}{peer}"
+        return f"{self.kind} {self.local or f'[{self.inode}]'}{peer}"
 
 
 UNKNOWN_TARGET = Target()

@@ -143,7 +143,8 @@ def record(
     wcap record -p 812,815 -f --duration 30s
     wcap record -- make -j8
     """  # noqa: D301  # to typer, that control character says: keep these lines
-    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, SYSCALLS, Settings, Target
+    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, Settings, Target
+    from wcap.syscalls import SYSCALLS
     from wcap.units import parse_duration, parse_size
 
     def say(remark: str) -> None:
