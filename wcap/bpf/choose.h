@@ -44,7 +44,7 @@ static __always_inline bool comm_wanted(u64 pid_tgid)
 #ifdef COMMS
 	struct name name = {};
 
-	bpf_get_current_comm(&name, sizeof(name));
+	read_own_name(&name);
 	if (name_matches(&name))
 		return true;
 #ifdef TASK_GROUP_LEADER_OFFSET

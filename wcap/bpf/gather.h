@@ -60,7 +60,7 @@ static __always_inline void describe_call(struct enter *enter, struct cpu_state 
 	enter->count = state->gather.total;
 	enter->fd = call->fd;
 	enter->captured = state->gather.fill;
-	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
+	read_own_name(&enter->comm);
 	enter->target = call->target;
 	enter->extra = 0;
 #ifdef AT_EXIT

@@ -97,7 +97,8 @@ struct open_file {
 	u64 file;
 	u64 inode;
 	u64 dentry;
-	u64 number;
+	u64 number;  /* of the inode */
+	u64 name;    /* the hash and the length of the dentry's */
 	u64 peer[3]; /* of a socket: what may change while it is open */
 };
 

@@ -266,7 +266,7 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 #ifdef AT_EXIT
 	small.enter.returned = returned;
 #endif
-	bpf_get_current_comm(&small.enter.comm, sizeof(small.enter.comm));
+	read_own_name(&small.enter.comm);
 	VISIBLE(size);
 	if (size > SMALL || bpf_probe_read_user(small.payload, size, (void *)buffer))
 		return false;
@@ -643,7 +643,7 @@ static __always_inline void pass_by(void *context, u64 pid_tgid, u32 how)
 	}
 	bypasses.update(&passer, &one);
 	fill(&bypass.prefix, KIND_BYPASS, pid_tgid, CLOCK());
-	bpf_get_current_comm(&bypass.comm, sizeof(bypass.comm));
+	read_own_name(&bypass.comm);
 	send(context, &bypass, sizeof(bypass));
 }
 

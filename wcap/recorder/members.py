@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wcap.recorder import kernel
+from wcap.recorder import casting, kernel
 from wcap.recorder.btf import KernelTypes, Members, kernel_types
 
 _TASK: Members = {
@@ -77,6 +77,15 @@ _COMPAT: Members = {
     "task_struct": {"thread_info": "TASK_THREAD_INFO"},
     "thread_info": {"flags": "THREAD_INFO_FLAGS"},
 }
+# What the program tells the verifier that pointers point to.
+_TYPES = {
+    "file": "FILE_TYPE",
+    "inode": "INODE_TYPE",
+    "dentry": "DENTRY_TYPE",
+    "socket": "SOCKET_TYPE",
+    "sock": "SOCK_TYPE_ID",
+    "unix_sock": "UNIX_TYPE",
+}
 # TIF_ADDR32 (arch/x86/include/asm/thread_info.h), TIF_32BIT (arch/arm64/...).
 _COMPAT_BITS = {"x86_64": 29, "aarch64": 22}
 # Since then BPF programs may follow pointers from the current task.
@@ -91,11 +100,13 @@ class Layout:
         flags: for the compiler.
         tasks: whether parents, leaders and starts of processes are known.
         files: whether it is known what file descriptors stand for.
+        cast: the number of the kernel's function that gives a pointer a type, if it has one.
     """
 
     flags: tuple[str, ...] = ()
     tasks: bool = False
     files: bool = False
+    cast: int | None = None
 
 
 def layout() -> Layout:
@@ -104,28 +115,31 @@ def layout() -> Layout:
         if types is None:
             return Layout()
         task, files = types.offsets(_TASK), _file_flags(types)
-        groups = [task, files, _pid_flags(types), _compat_flags(types)]
+        groups = [task, files, _pid_flags(types), _compat_flags(types), _cast_flags(types)]
         found = {name: value for group in groups if group for name, value in group.items()}
         flags = [f"-D{name}={value}" for name, value in found.items()]
         if kernel.version() >= _TYPED:
             flags.append("-DTYPED_TASK")
-        return Layout(tuple(flags), task is not None, files is not None)
+        cast = types.function(casting.FUNCTION) if "CAST" in found else None
+        return Layout(tuple(flags), task is not None, files is not None, cast)
 
 
 def _file_flags(types: KernelTypes) -> Mapping[str, int] | None:
     found = types.offsets(_FILES)
     if found is None or found["DENTRY_NAME"] != found["DENTRY_PARENT"] + 8:
         return None
-    ends = found["FILE_PATH"] + found["PATH_DENTRY"], found["FILE_INODE"]
-    begin = min(*ends, found["FILE_PRIVATE_DATA"])
     return {
         **found,
         "FILES": 1,
-        "FILE_AT": begin,
-        "FILE_SPAN": max(*ends, found["FILE_PRIVATE_DATA"]) + 8 - begin,
-        "INODE_SPAN": max(found["INODE_INO"], found["INODE_MODE"]) + 8,
         "DENTRY_HASHED": found["DENTRY_HASH"] + found["HLIST_BL_PPREV"],
     }
+
+
+def _cast_flags(types: KernelTypes) -> Mapping[str, int] | None:
+    numbers = {name: types.number(struct) for struct, name in _TYPES.items()}
+    if None in numbers.values() or types.function(casting.FUNCTION) is None:
+        return None
+    return {"CAST": casting.STAND_IN, **{name: n for name, n in numbers.items() if n}}
 
 
 def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:

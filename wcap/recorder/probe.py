@@ -17,7 +17,7 @@ from types import ModuleType
 
 from wcap.errors import MissingDependencyError, ProbeError
 from wcap.events import TARGET_KINDS
-from wcap.recorder import choice, kernel, program, records
+from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
@@ -133,6 +133,8 @@ class Probe:
                 self._bpf = bcc.BPF(
                     text=program.source(), cflags=_flags(options, self._cpus, self._layout)
                 )
+                if self._layout.cast is not None:
+                    casting.put_in_place(bcc.lib, self._bpf.module, self._layout.cast)
                 self._load_programs(bcc)
                 module = ctypes.c_void_p(self._bpf.module)
                 self._state_size = bcc.lib.bpf_table_leaf_size(module, b"cpus")
