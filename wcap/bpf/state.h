@@ -202,6 +202,14 @@ struct pending {
 	u16 unused;
 };
 
+/* Detaching takes the kernel long, so what is recorded is told here (`phase`, one number). */
+enum phase {
+	PHASE_RECORDING,
+	PHASE_ENDING, /* no new calls; what is under way may still end */
+	PHASE_ENDED,
+};
+
+BPF_ARRAY(phase, u32, 1);
 BPF_ARRAY(cpus, struct cpu_state, CPUS);
 BPF_ARRAY(losses, struct losses, CPUS);
 BPF_ARRAY(runs, struct run, CPUS * RUNS);
@@ -232,6 +240,14 @@ static __always_inline int send(void *context, void *record, u64 size)
 
 /* Keep clang from reasoning away a bound that the verifier must see. */
 #define VISIBLE(value) asm volatile("" : "+r"(value))
+
+static __always_inline bool has_come_to(u32 wanted)
+{
+	int first = 0;
+	u32 *now = phase.lookup(&first);
+
+	return !now || *now >= wanted;
+}
 
 /* The state of this CPU. */
 static __always_inline struct cpu_state *state_here(void)

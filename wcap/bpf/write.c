@@ -74,7 +74,8 @@ static __always_inline void stop_if_full(u64 pid_tgid)
 	u32 tgid = pid_tgid >> 32;
 	u8 yes = 1;
 
-	if (events.ringbuf_query(BPF_RB_AVAIL_DATA) < LOSSLESS)
+	/* bcc's own way to say this came after 0.26: wcap/recorder/casting.py puts the map in. */
+	if (bpf_ringbuf_query((void *)bpf_pseudo_fd(1, EVENTS_MAP), BPF_RB_AVAIL_DATA) < LOSSLESS)
 		return;
 	bpf_send_signal(SIGSTOP);
 	stopped.update(&tgid, &yes);
@@ -94,7 +95,7 @@ static __always_inline struct cpu_state *chosen(u32 fd)
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
 
-	if (!state)
+	if (!state || has_come_to(PHASE_ENDING))
 		return NULL;
 	state->skipped = 0;
 	if (!wanted_here(state, pid_tgid)) {
@@ -528,7 +529,7 @@ int on_exit(struct sys_exit *context)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
-	if (!state)
+	if (!state || has_come_to(PHASE_ENDED))
 		return PASS;
 	if (state->skipped == pid_tgid) {
 		state->skipped = 0;

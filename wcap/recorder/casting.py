@@ -1,8 +1,9 @@
-"""Calls of a kernel function in a program that bcc compiled, which has no way to write them.
+"""Instructions that bcc has no way to write, put into the program that it compiled.
 
-The program calls a helper whose number no helper has. Here the calls are made ones of the kernel's
+The program calls a helper whose number no helper has. The calls are made ones of the kernel's
 bpf_rdonly_cast (6.2), which tells the verifier what a number points to: with that, it lets the
-program read the kernel's structures by plain loads, and makes these safe.
+program read the kernel's structures by plain loads, and makes these safe. And it names a map by a
+number that no map has, where bcc knows no method of the map's.
 """
 
 from __future__ import annotations
@@ -12,25 +13,31 @@ from collections.abc import Iterator
 from typing import Any
 
 FUNCTION = "bpf_rdonly_cast"
-STAND_IN = 0x7FFF_FF01
+CAST, EVENTS_MAP = 0x7FFF_FF01, 0x7FFF_FF02
 # struct bpf_insn (include/uapi/linux/bpf.h), little-endian: opcode, registers, offset, immediate.
-_CALL = 0x85
+_OPCODE = 0xFF
+_CALL, _LOAD_MAP = 0x85, 0x18
+_REGISTERS = 0xFF00
 _KERNEL_FUNCTION = 2 << 12  # BPF_PSEUDO_KFUNC_CALL as source register
-_OPCODE_AND_IMMEDIATE = 0xFFFF_FFFF_0000_00FF
 
 
-def put_in_place(library: Any, module: int, function: int) -> None:
-    """Make the calls of the stand-in calls of a kernel function.
+def put_in_place(library: Any, module: int, *, cast: int | None, events_map: int) -> None:
+    """Put in place what the program's stand-ins stand for.
 
     Args:
         library: libbcc.
         module: bcc's compiled program, not loaded yet.
-        function: the BTF number of the kernel function.
+        cast: the BTF number of the kernel function, None if there is none to be called.
+        events_map: file descriptor of the map of events.
     """
     for code in _functions(library, ctypes.c_void_p(module)):
         for place, instruction in enumerate(code):
-            if instruction & _OPCODE_AND_IMMEDIATE == STAND_IN << 32 | _CALL:
-                code[place] = function << 32 | _KERNEL_FUNCTION | _CALL
+            opcode, immediate = instruction & _OPCODE, instruction >> 32
+            if (opcode, immediate) == (_CALL, CAST):
+                assert cast is not None
+                code[place] = cast << 32 | _KERNEL_FUNCTION | _CALL
+            elif (opcode, immediate) == (_LOAD_MAP, EVENTS_MAP):
+                code[place] = events_map << 32 | instruction & (_REGISTERS | _OPCODE)
 
 
 def _functions(library: Any, module: ctypes.c_void_p) -> Iterator[ctypes.Array[ctypes.c_uint64]]:

@@ -139,7 +139,7 @@ def _cast_flags(types: KernelTypes) -> Mapping[str, int] | None:
     numbers = {name: types.number(struct) for struct, name in _TYPES.items()}
     if None in numbers.values() or types.function(casting.FUNCTION) is None:
         return None
-    return {"CAST": casting.STAND_IN, **{name: n for name, n in numbers.items() if n}}
+    return {"CAST": casting.CAST, **{name: n for name, n in numbers.items() if n}}
 
 
 def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:

@@ -19,6 +19,7 @@ from wcap.errors import MissingDependencyError, ProbeError
 from wcap.events import TARGET_KINDS
 from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
+from wcap.recorder.closing import leave_closing
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
 from wcap.recorder.members import Layout, layout
@@ -38,6 +39,8 @@ _FREE, _URING = "sched:sched_process_free", "io_uring:io_uring_submit_req"
 _TRACEPOINTS = {"sendfile": "sendfile64"}
 # What the programs of enum program in bpf/state.h are.
 _PROGRAMS = ("route", "gather", "describe_process", "describe_file", "sent")
+# enum phase of bpf/state.h.
+_ENDING, _ENDED = 1, 2
 # How many runs of lost events a CPU remembers (bpf/state.h).
 _RUNS = 4096
 
@@ -133,8 +136,12 @@ class Probe:
                 self._bpf = bcc.BPF(
                     text=program.source(), cflags=_flags(options, self._cpus, self._layout)
                 )
-                if self._layout.cast is not None:
-                    casting.put_in_place(bcc.lib, self._bpf.module, self._layout.cast)
+                casting.put_in_place(
+                    bcc.lib,
+                    self._bpf.module,
+                    cast=self._layout.cast,
+                    events_map=self.events_fd,
+                )
                 self._load_programs(bcc)
                 module = ctypes.c_void_p(self._bpf.module)
                 self._state_size = bcc.lib.bpf_table_leaf_size(module, b"cpus")
@@ -193,20 +200,44 @@ class Probe:
             for call in self._options.syscalls:
                 self._attach(_enter(call), f"on_{call}")
 
-    def detach_entries(self) -> None:
+    def end_entries(self) -> None:
         """Take in no new calls; what is under way may still end."""
-        if not self._options.at_exit:
-            for call in self._options.syscalls:
-                self._bpf.detach_tracepoint(_enter(call))
+        self._enter_phase(_ENDING)
 
-    def detach_exits(self) -> None:
+    def end_exits(self) -> None:
         """Take in nothing any more, or busy writers would fill the buffer as fast as it empties."""
-        for call in self._options.syscalls:
-            self._bpf.detach_tracepoint(_exit(call))
+        self._enter_phase(_ENDED)
+
+    def _enter_phase(self, phase: int) -> None:
+        self._bpf["phase"][ctypes.c_int(0)] = ctypes.c_uint32(phase)
 
     def close(self) -> None:
-        """Detach everything and free the maps."""
+        """Free the maps, and detach everything, which goes on for a moment after this returns.
+
+        For each tracepoint the kernel waits until no CPU can be in it any more, altogether for
+        seconds. A process of its own waits for that; the programs do nothing meanwhile.
+        """
+        self._enter_phase(_ENDED)
+        leave_closing([*self._bpf.tracepoint_fds.values()])
         self._bpf.cleanup()
+
+    @property
+    def stopping_fds(self) -> list[int]:
+        """File descriptors of the maps that `take_stopped` and `disarm` need."""
+        return [int(self._bpf[name].map_fd) for name in ("stopped", "phase")]
+
+    def disarm(self) -> None:
+        """Make the programs do nothing any more."""
+        self._enter_phase(_ENDED)
+
+    def take_stopped(self) -> list[int]:
+        """Return the processes that were stopped, and forget them."""
+        stopped = self._bpf["stopped"]
+        keys = list(stopped.keys())
+        for key in keys:
+            with contextlib.suppress(KeyError):
+                del stopped[key]
+        return [key.value for key in keys]
 
     def losses(self) -> list[Losses]:
         """Return what each CPU lost so far."""
@@ -321,7 +352,7 @@ def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
     if kernel.has_tracepoint(_URING):
         flags.append("-DURING")
     if options.stop_at is not None:
-        flags.append(f"-DLOSSLESS={options.stop_at}")
+        flags += [f"-DLOSSLESS={options.stop_at}", f"-DEVENTS_MAP={casting.EVENTS_MAP}"]
     flags += choice.flags(options.chosen)
     switches = ("targets", "either", "follow", "paths", "at_exit")
     return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]

@@ -26,6 +26,7 @@ from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
 from wcap.recorder.ring import RingBuffer
+from wcap.recorder.stopping import STOP_ABOVE, Stopper
 from wcap.recorder.target import Command, Target, descendants
 from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
@@ -64,6 +65,7 @@ class Settings:
         duration_ns: stop after so long.
         syscalls: the calls recorded.
         at_exit: record calls when they have ended, not when they begin.
+        lossless: stop writers rather than lose what they write; takes a ring buffer.
     """
 
     snaplen: int = 4096
@@ -73,6 +75,7 @@ class Settings:
     duration_ns: int | None = None
     syscalls: tuple[str, ...] = SYSCALLS
     at_exit: bool = False
+    lossless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ class Session:
                     follow=target.follows,
                     syscalls=settings.syscalls,
                     at_exit=settings.at_exit,
+                    stop_at=int(self._buffer_bytes * STOP_ABOVE) if settings.lossless else None,
                 )
             )
         except BaseException:
@@ -202,7 +206,11 @@ class Session:
             at_exit=self._settings.at_exit,
             from_proc=not self._probe.knows_files,
         )
-        with contextlib.closing(self._probe), contextlib.closing(self._open_transport()) as source:
+        with (
+            contextlib.closing(self._probe),
+            contextlib.closing(self._open_transport()) as source,
+            self._stopping(source) as drained,
+        ):
             pipeline = Pipeline(
                 source,
                 assembler,
@@ -212,6 +220,7 @@ class Session:
                 buffer_bytes=self._buffer_bytes,
                 most=self._settings.most,
                 batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
+                drained=drained,
             )
             try:
                 lost_results = self._record(pipeline, started)
@@ -230,6 +239,23 @@ class Session:
             recording.close(end)
             return recording.result(end, clock)
 
+    @contextlib.contextmanager
+    def _stopping(self, source: Transport) -> Iterator[Callable[[], None]]:
+        """Yield what to call when the buffer has been drained, so that stopped writers go on."""
+        if not (self._settings.lossless and isinstance(source, RingBuffer)):
+            yield lambda: None
+            return
+        stopper = Stopper(
+            self._buffer_bytes,
+            self._probe.take_stopped,
+            self._probe.disarm,
+            self._probe.stopping_fds,
+        )
+        try:
+            yield lambda: stopper.drained(source.filled)
+        finally:
+            stopper.close()
+
     def _record(self, pipeline: Pipeline, started: Callable[[], None]) -> Counter[str]:
         """Record from first to last, and return the results that were lost, by cause."""
         self._attach()
@@ -238,9 +264,9 @@ class Session:
         self._wait()
         # From here on there are ends without beginnings, whose loss does not matter.
         lost_results = self._lost_results()
-        self._probe.detach_entries()
+        self._probe.end_entries()
         time.sleep(_LAST_WRITES_SECONDS)
-        self._probe.detach_exits()
+        self._probe.end_exits()
         pipeline.stop()
         return lost_results
 
@@ -454,7 +480,10 @@ def _buffer_size(settings: Settings, transport: str) -> int:
 
     Perf buffers share it, and each must have that room.
     """
-    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (min(settings.snaplen, _PIECE) + _RECORD_HEAD))
+    largest = min(settings.snaplen, _PIECE) + _RECORD_HEAD
+    if settings.lossless:  # above where writers are stopped, there is room for a write of each CPU
+        largest = 2 * len(kernel.online_cpus()) * (settings.snaplen + _RECORD_HEAD)
+    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * largest)
     if transport == PERF_BUFFER:
         least *= 2 * len(kernel.online_cpus())
     return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()
