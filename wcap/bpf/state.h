@@ -218,6 +218,9 @@ BPF_HASH(pendings, u32, struct pending, 8192);
 BPF_ARRAY(pendings_count, u64, 1);
 BPF_TABLE("lru_hash", struct open_file, struct known_target, known_targets, 16384);
 BPF_PROG_ARRAY(programs, PROGRAMS);
+#ifdef PATHS
+BPF_TABLE("lru_hash", u32, u8, ignored, 65536); /* targets whose path does not match */
+#endif
 #ifdef TARGETS
 BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
 #endif

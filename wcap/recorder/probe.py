@@ -183,6 +183,11 @@ class Probe:
         targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
         targets[ctypes.c_uint32(pid)] = ctypes.c_uint8(follow)
 
+    def ignore(self, number: int) -> None:
+        """Leave out what goes to the target of this number, 0 for those that are not known."""
+        ignored = self._bpf.get_table("ignored", ctypes.c_uint32, ctypes.c_uint8)
+        ignored[ctypes.c_uint32(number)] = ctypes.c_uint8(1)
+
     def attach_processes(self) -> None:
         """Attach to what happens to processes, so that children are followed."""
         if self._options.follow:

@@ -49,7 +49,7 @@ _BOOTTIME = (5, 8)
 _WATCHED_AGE_NS = 100_000_000
 # How long a launched command has to end after it was told to.
 _END_SECONDS = 2.0
-# How long writes that are under way at the end have to finish.
+# How long calls that are under way at the end have to finish, and then programs in the kernel.
 _LAST_WRITES_SECONDS = 0.01
 
 
@@ -225,12 +225,12 @@ class Session:
             try:
                 lost_results = self._record(pipeline, started)
             except BaseException:
-                self._give_up(pipeline, recording)
+                self._give_up(pipeline, recording, assembler)
                 raise
             if pipeline.enough:  # what was seen and lost after that is not missed
                 sequences = assembler.recorded()
             else:
-                sequences = self._probe.sequences()
+                sequences = assembler.numbered(self._probe.sequences())
                 recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
                 recording.lost_results = max(
                     recording.lost_results, lost_results, key=Counter.total
@@ -267,10 +267,11 @@ class Session:
         self._probe.end_entries()
         time.sleep(_LAST_WRITES_SECONDS)
         self._probe.end_exits()
+        time.sleep(_LAST_WRITES_SECONDS)
         pipeline.stop()
         return lost_results
 
-    def _give_up(self, pipeline: Pipeline, recording: _Recording) -> None:
+    def _give_up(self, pipeline: Pipeline, recording: _Recording, assembler: Assembler) -> None:
         """Close the capture as well as can be, with the truth of what was seen."""
         self._reason = "error"
         if self._command is not None and not self._command.started:
@@ -278,7 +279,8 @@ class Session:
         with contextlib.suppress(Exception):
             pipeline.stop()
         with contextlib.suppress(OSError):
-            recording.close(self._end(recording, self._probe.sequences()))
+            sequences = assembler.numbered(self._probe.sequences())
+            recording.close(self._end(recording, sequences))
 
     def _attach(self) -> None:
         self._probe.attach_processes()

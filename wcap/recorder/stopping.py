@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from wcap.recorder.closing import close_all_but
 
@@ -20,6 +22,7 @@ from wcap.recorder.closing import close_all_but
 STOP_ABOVE, GO_ON_BELOW = 1 / 4, 1 / 16
 # A program that runs on another CPU has put its process into the map by then.
 _ROUNDS, _PAUSE_SECONDS = 10, 0.05
+_LOOK_SECONDS = 0.02
 
 
 class Stopper:
@@ -73,12 +76,24 @@ def _guard(
     descriptors: Iterable[int],
 ) -> None:
     """Wait for the recorder's end, or its word, then let everyone go on."""
+    recorder = Path(f"/proc/{os.getppid()}/stat")
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     close_all_but([alive, *descriptors])
-    os.read(alive, 1)
+    # One that was killed is a zombie long before the kernel has closed its tracepoints and pipes.
+    while not select.select([alive], [], [], _LOOK_SECONDS)[0] and _runs(recorder):
+        pass
     disarm()
     for _ in range(_ROUNDS):
         _resume(take())
         time.sleep(_PAUSE_SECONDS)
+
+
+def _runs(stat: Path) -> bool:
+    """Tell whether a process runs, by what /proc says of it."""
+    try:
+        words = stat.read_bytes()
+    except OSError:
+        return False
+    return words[words.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
