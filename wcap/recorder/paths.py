@@ -1,8 +1,8 @@
 """Leaving out what goes to targets that are not wanted, when only their paths can tell.
 
-The kernel side describes a target when it is first written to. Whether its path matches is found out
-here, and the kernel side is told to ignore it; what it sent by then is left out. Events are numbered
-anew on each CPU, as the kernel side does not number what it leaves out either.
+The kernel side describes a target when it is first written to. Whether its path matches is found
+out here, and the kernel side is told to ignore it; what it sent by then is left out. Events are
+numbered anew on each CPU, as the kernel side does not number what it leaves out either.
 """
 
 from __future__ import annotations
