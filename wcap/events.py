@@ -461,6 +461,26 @@ class EventBatch:
         return self.column("target")
 
     @property
+    def offset(self) -> Column:
+        """Place in the file that the call gave, in bytes; optional (int64)."""
+        return self.column("offset")
+
+    @property
+    def source_fd(self) -> Column:
+        """Descriptor that the call read from; optional (int32)."""
+        return self.column("source_fd")
+
+    @property
+    def source(self) -> Column:
+        """Position in `targets` of what that stood for; optional (uint32)."""
+        return self.column("source")
+
+    @property
+    def address(self) -> Column:
+        """Position in `addresses` of where a message was sent to; optional (uint32)."""
+        return self.column("address")
+
+    @property
     def data(self) -> bytes:
         """The block of bytes that the payloads lie in; `bounds` says where."""
         if callable(self._data):
