@@ -37,7 +37,8 @@ static __always_inline void send_part(void *context, struct cpu_state *state)
 	struct part *part = &state->part.part;
 	u64 size = gather->fill;
 
-	fill(&part->prefix, KIND_PART, state->call.pid_tgid, state->call.time_ns);
+	/* Of its own time, or a perf buffer could not be drained in the midst of a large call. */
+	fill(&part->prefix, KIND_PART, state->call.pid_tgid, CLOCK());
 	part->sequence = gather->sequence;
 	part->captured = size;
 	VISIBLE(size);

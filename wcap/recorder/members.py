@@ -86,10 +86,23 @@ _TYPES = {
     "sock": "SOCK_TYPE_ID",
     "unix_sock": "UNIX_TYPE",
 }
+# Where a system call's arguments are in struct pt_regs when it has ended: in the registers that it
+# was made with, but for the first on arm64, which by then has the result.
+_ARGUMENTS: Mapping[str, Members] = {
+    "x86_64": {
+        "pt_regs": {
+            member: f"ARGUMENT_{number}"
+            for number, member in enumerate(("di", "si", "dx", "r10", "r8", "r9"))
+        }
+    },
+    "aarch64": {"pt_regs": {"orig_x0": "ARGUMENT_0", "regs": "REGISTERS"}},
+}
 # TIF_ADDR32 (arch/x86/include/asm/thread_info.h), TIF_32BIT (arch/arm64/...).
 _COMPAT_BITS = {"x86_64": 29, "aarch64": 22}
 # Since then BPF programs may follow pointers from the current task.
 _TYPED = (5, 11)
+# And may look at a task's registers (bpf_task_pt_regs).
+_REGISTERS = (5, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +113,14 @@ class Layout:
         flags: for the compiler.
         tasks: whether parents, leaders and starts of processes are known.
         files: whether it is known what file descriptors stand for.
+        arguments: whether a call's arguments can be told when it has ended.
         cast: the number of the kernel's function that gives a pointer a type, if it has one.
     """
 
     flags: tuple[str, ...] = ()
     tasks: bool = False
     files: bool = False
+    arguments: bool = False
     cast: int | None = None
 
 
@@ -115,13 +130,19 @@ def layout() -> Layout:
         if types is None:
             return Layout()
         task, files = types.offsets(_TASK), _file_flags(types)
-        groups = [task, files, _pid_flags(types), _compat_flags(types), _cast_flags(types)]
+        arguments = _argument_flags(types)
+        groups = [
+            *(task, files, arguments),
+            *(_pid_flags(types), _compat_flags(types), _cast_flags(types)),
+        ]
         found = {name: value for group in groups if group for name, value in group.items()}
         flags = [f"-D{name}={value}" for name, value in found.items()]
         if kernel.version() >= _TYPED:
             flags.append("-DTYPED_TASK")
         cast = types.function(casting.FUNCTION) if "CAST" in found else None
-        return Layout(tuple(flags), task is not None, files is not None, cast)
+        return Layout(
+            tuple(flags), task is not None, files is not None, arguments is not None, cast
+        )
 
 
 def _file_flags(types: KernelTypes) -> Mapping[str, int] | None:
@@ -145,6 +166,15 @@ def _cast_flags(types: KernelTypes) -> Mapping[str, int] | None:
 def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:
     found = types.offsets(_PID)
     return found and {**found, "SIZEOF_UPID": types.size("upid")}
+
+
+def _argument_flags(types: KernelTypes) -> Mapping[str, int] | None:
+    found = types.offsets(_ARGUMENTS.get(platform.machine(), {"": {"": ""}}))
+    if found is None or kernel.version() < _REGISTERS:
+        return None
+    if (first := found.get("REGISTERS")) is not None:
+        found |= {f"ARGUMENT_{number}": first + 8 * number for number in range(1, 6)}
+    return found
 
 
 def _compat_flags(types: KernelTypes) -> Mapping[str, int] | None:

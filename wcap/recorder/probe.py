@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from wcap.errors import MissingDependencyError, ProbeError
+from wcap.errors import MissingDependencyError, ProbeError, UnsupportedKernelError
 from wcap.events import TARGET_KINDS
 from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
@@ -121,6 +121,7 @@ class Probe:
     Raises:
         MissingDependencyError: bcc is not installed.
         ProbeError: the program does not compile or load.
+        UnsupportedKernelError: calls cannot be recorded at their exit here.
     """
 
     def __init__(self, options: ProbeOptions) -> None:
@@ -129,6 +130,11 @@ class Probe:
         self._options = options
         self._cpus = kernel.possible_cpus()
         self._layout = layout()
+        if options.at_exit and not self._layout.arguments:
+            raise UnsupportedKernelError(
+                "--at exit needs BTF and bpf_task_pt_regs (Linux 5.15, on x86-64 or arm64): "
+                "record at entry"
+            )
         self._runs: dict[int, dict[int, Run]] = {}
         os.environ["BCC_KERNEL_SOURCE"] = str(program.HEADERS)
         with _compiler_messages() as messages:
