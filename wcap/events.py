@@ -160,6 +160,12 @@ class Bypass:
     how: str
     count: int | None = None
 
+    @property
+    def told(self) -> str:
+        """What the process did, such as ``process 812 (foo) wrote through io_uring``."""
+        what = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
+        return f"process {self.pid} ({self.comm}) {what.get(self.how, f'wrote by {self.how}')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

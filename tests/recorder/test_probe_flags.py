@@ -9,8 +9,8 @@ from wcap.errors import MissingDependencyError
 from wcap.filters import CommPattern
 from wcap.recorder import choice, probe
 from wcap.recorder.choice import Conditions
-from wcap.recorder.probe import Losses, ProbeOptions, import_bcc
 from wcap.recorder.members import Layout
+from wcap.recorder.probe import Losses, ProbeOptions, import_bcc
 from wcap.recorder.records import sizes
 
 

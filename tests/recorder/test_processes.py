@@ -9,8 +9,8 @@ import pytest
 
 from wcap.events import Process
 from wcap.recorder import processes
-from wcap.recorder.processes import ProcessTable
 from wcap.recorder.descriptions import Seen
+from wcap.recorder.processes import ProcessTable
 
 # No process has such a number: /proc knows nothing of it.
 PID = 5_000_000

@@ -665,6 +665,21 @@ int on_uring_submit(struct tracepoint__io_uring__io_uring_submit_req *args)
 }
 #endif
 
+#ifdef MM_TASK_SIZE
+/* A 32-bit program has addresses up to here. */
+#define LAST_OF_32_BITS (1ULL << 32)
+
+static __always_inline bool is_compat(void)
+{
+	u64 memory, size = 0;
+
+	LOAD(memory, CURRENT_TASK(), TASK_MM);
+	if (memory)
+		LOAD(size, memory, MM_TASK_SIZE);
+	return size && size <= LAST_OF_32_BITS;
+}
+#endif
+
 int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -673,11 +688,8 @@ int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 	if (!state)
 		return PASS;
 
-#ifdef COMPAT_BIT
-	u64 flags = 0;
-
-	LOAD(flags, CURRENT_TASK(), TASK_THREAD_INFO + THREAD_INFO_FLAGS);
-	if (flags >> COMPAT_BIT & 1 && wanted(pid_tgid))
+#ifdef MM_TASK_SIZE
+	if (is_compat() && wanted(pid_tgid))
 		pass_by(args, pid_tgid, HOW_COMPAT);
 #endif
 	if (known.lookup(&tgid))

@@ -245,7 +245,7 @@ def _run(
     say(_summary(result, name))
     if watch is not None and watch.failure is not None:
         raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
-    if result.lost or result.lost_results:
+    if result.lost or result.lost_results or result.bypassed:
         raise typer.Exit(ExitStatus.LOSS)
 
 

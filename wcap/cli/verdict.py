@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 # A verdict names this many places of a kind; `wcap info --json` has them all.
 _LISTED = 20
-# How a process wrote past the recorder (SPEC.md section 14): what it did, and what it made.
-BYPASSES = {
-    "io_uring": ("wrote through io_uring", "request"),
-    "compat": ("is a 32-bit program", "write"),
-}
 
 
 def verdict(facts: Facts) -> Iterator[str]:
@@ -64,7 +59,9 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield from _counted_otherwise(facts, facts.end.lost)
         if facts.end.unfollowed:
             yield f"children not recorded, being too many: {facts.end.unfollowed:,}", []
-        for words in _some([_bypass(b) for b in facts.end.bypassed[:_LISTED]], len(facts.end.bypassed)):
+        for words in _some(
+            [_bypass(b) for b in facts.end.bypassed[:_LISTED]], len(facts.end.bypassed)
+        ):
             yield words, []
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
@@ -123,12 +120,11 @@ def _gap(gap: Gap) -> str:
 
 
 def _bypass(bypass: Bypass) -> str:
-    how, thing = BYPASSES.get(bypass.how, (f"wrote past the recorder ({bypass.how})", "write"))
     if bypass.count is None:
-        missed = f"its {thing}s are"
+        missed = "its writes are"
     else:
-        missed = f"{plural(bypass.count, thing)} {'is' if bypass.count == 1 else 'are'}"
-    return f"process {bypass.pid} ({bypass.comm}) {how}: {missed} not in this capture"
+        missed = f"{plural(bypass.count, 'request')} {'is' if bypass.count == 1 else 'are'}"
+    return f"{bypass.told}: {missed} not in this capture"
 
 
 def _hole(hole: Hole) -> str:

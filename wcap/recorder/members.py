@@ -73,10 +73,7 @@ _PID: Members = {
     "pid": {"level": "PID_LEVEL", "numbers": "PID_NUMBERS"},
     "upid": {"nr": "UPID_NR"},
 }
-_COMPAT: Members = {
-    "task_struct": {"thread_info": "TASK_THREAD_INFO"},
-    "thread_info": {"flags": "THREAD_INFO_FLAGS"},
-}
+_MEMORY: Members = {"task_struct": {"mm": "TASK_MM"}, "mm_struct": {"task_size": "MM_TASK_SIZE"}}
 # What the program tells the verifier that pointers point to.
 _TYPES = {
     "file": "FILE_TYPE",
@@ -97,8 +94,6 @@ _ARGUMENTS: Mapping[str, Members] = {
     },
     "aarch64": {"pt_regs": {"orig_x0": "ARGUMENT_0", "regs": "REGISTERS"}},
 }
-# TIF_ADDR32 (arch/x86/include/asm/thread_info.h), TIF_32BIT (arch/arm64/...).
-_COMPAT_BITS = {"x86_64": 29, "aarch64": 22}
 # Since then BPF programs may follow pointers from the current task.
 _TYPED = (5, 11)
 # And may look at a task's registers (bpf_task_pt_regs).
@@ -133,7 +128,7 @@ def layout() -> Layout:
         arguments = _argument_flags(types)
         groups = [
             *(task, files, arguments),
-            *(_pid_flags(types), _compat_flags(types), _cast_flags(types)),
+            *(_pid_flags(types), types.offsets(_MEMORY), _cast_flags(types)),
         ]
         found = {name: value for group in groups if group for name, value in group.items()}
         flags = [f"-D{name}={value}" for name, value in found.items()]
@@ -175,9 +170,3 @@ def _argument_flags(types: KernelTypes) -> Mapping[str, int] | None:
     if (first := found.get("REGISTERS")) is not None:
         found |= {f"ARGUMENT_{number}": first + 8 * number for number in range(1, 6)}
     return found
-
-
-def _compat_flags(types: KernelTypes) -> Mapping[str, int] | None:
-    found = types.offsets(_COMPAT)
-    bit = _COMPAT_BITS.get(platform.machine())
-    return None if found is None or bit is None else {**found, "COMPAT_BIT": bit}

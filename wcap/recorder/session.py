@@ -22,6 +22,7 @@ from wcap.fields import without_absent
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.bypass import of_32_bits
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
@@ -87,6 +88,7 @@ class Result:
         lost, lost_results: events, and results of recorded events, that are missing.
         duration_ns: from the first moment to the last.
         exit_status: of the launched command, if it ended; minus a signal if one ended it.
+        bypassed: recorded processes that wrote in ways that cannot be recorded.
         warnings: what may be missing although nothing was counted as lost.
     """
 
@@ -96,6 +98,7 @@ class Result:
     lost_results: int
     duration_ns: int
     exit_status: int | None
+    bypassed: int
     warnings: tuple[str, ...]
 
 
@@ -289,6 +292,8 @@ class Session:
         if self._target.by_number:
             self._add_running()
         self._probe.attach_writes()
+        for bypass in of_32_bits(self._target.running()):
+            self._tell_bypass(bypass)
 
     def _add_running(self) -> None:
         """Add the running processes chosen, and their children if these are followed.
@@ -406,8 +411,7 @@ class Session:
 
     def _tell_bypass(self, bypass: Bypass) -> None:
         self._bypassed[bypass.pid, bypass.how] = bypass
-        what = {"io_uring": "writes through io_uring", "compat": "is a 32-bit program"}[bypass.how]
-        self._say(f"process {bypass.pid} ({bypass.comm}) {what}: that cannot be recorded")
+        self._say(f"{bypass.told}: that cannot be recorded")
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
@@ -461,6 +465,7 @@ class _Recording:
             lost_results=self.lost_results.total(),
             duration_ns=end.clock_ns - clock.clock_ns,
             exit_status=end.exit_status,
+            bypassed=len(end.bypassed),
             warnings=end.warnings,
         )
 

@@ -88,6 +88,17 @@ class Target(Conditions):
             if any(pattern.matches(comm) for pattern in self.comms)
         }
 
+    def running(self) -> set[int]:
+        """Return the running processes that are chosen, by number, name or all of them."""
+        if self.by_number:
+            roots = self.roots()
+            return descendants(roots) if self.follow else roots
+        return {
+            pid
+            for pid, comm in _running_comms("task/*/comm")
+            if self.everything or any(pattern.matches(comm) for pattern in self.comms)
+        }
+
     def awaited(self) -> list[CommPattern]:
         """Return the names that no process or thread has so far; a command may yet bring them."""
         if self.command is not None or not self.comms:
