@@ -49,15 +49,30 @@ def test_every_excluded_process_is_named():
     assert "-DEXCLUDED=X(7) X(812)" in flags(excluded=(7, 812))
 
 
-@pytest.mark.parametrize("switch", ["targets", "either", "follow", "paths", "at_exit"])
+@pytest.mark.parametrize("switch", ["targets", "either", "follow", "at_exit"])
 def test_a_switch_is_passed_on_only_when_it_is_on(switch):
     assert f"-D{switch.upper()}" not in flags()
     assert f"-D{switch.upper()}" in flags(**{switch: True})
 
 
 def test_conditions_are_passed_on():
-    chosen = Conditions(comms=(CommPattern(b"a"),))
-    assert set(choice.flags(chosen)) < set(flags(chosen=chosen))
+    chosen, left_out = Conditions(comms=(CommPattern(b"a"),)), Conditions(users=(7,))
+    assert set(choice.flags(chosen, left_out)) < set(flags(chosen=chosen, left_out=left_out))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, {"-DKINDS=2047", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(kinds=("file", "tty"))}, {"-DKINDS=9", "-DUNKNOWN_WANTED=0"}),
+        ({"left_out": Conditions(kinds=("file",))}, {"-DKINDS=2046", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(paths=("/x",))}, {"-DPATHS"}),
+        ({"left_out": Conditions(paths=("/x",))}, {"-DPATHS"}),
+    ],
+)
+def test_what_may_be_written_to_is_passed_on(facts, expected):
+    assert expected <= set(flags(**facts))
+    assert "-DPATHS" not in flags()
 
 
 def test_losses_are_named_by_cause_and_none_is_named_without_one():

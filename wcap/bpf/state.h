@@ -224,6 +224,12 @@ BPF_TABLE("lru_hash", u32, u8, ignored, 65536); /* targets whose path does not m
 #ifdef TARGETS
 BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
 #endif
+#ifdef NUMBERED
+BPF_HASH(numbered, u32, u8, 65536); /* enum numbered of choose.h */
+#endif
+#ifdef CGROUP_COUNT
+BPF_CGROUP_ARRAY(cgroups, CGROUP_COUNT);
+#endif
 
 #ifdef PERF
 BPF_PERF_OUTPUT(events);

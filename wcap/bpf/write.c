@@ -54,7 +54,7 @@ struct sys_exit {
 #endif
 
 /* Whether the current task, which makes a call, is recorded. A thread that calls again is not
- * looked for again: a process is a target until it ends. Names may change from call to call. */
+ * looked for again where the answer is steady. */
 static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
 {
 #ifdef STEADY
@@ -98,11 +98,7 @@ static __always_inline struct cpu_state *chosen(u32 fd)
 	if (!state || has_come_to(PHASE_ENDING))
 		return NULL;
 	state->skipped = 0;
-	if (!wanted_here(state, pid_tgid)) {
-		state->active = 0;
-		return NULL;
-	}
-	if (!fd_wanted(fd)) {
+	if (!fd_wanted(fd) || !wanted_here(state, pid_tgid)) {
 		skip(state, pid_tgid);
 		return NULL;
 	}
@@ -704,6 +700,9 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 
 #ifdef TARGETS
 	targets.delete(&pid);
+#endif
+#ifdef NUMBERED
+	numbered.delete(&pid);
 #endif
 	if (known.delete(&pid))
 		return PASS;

@@ -25,6 +25,7 @@ END_REASONS = {
     "command": "the command ended",
     "count": "as many events as asked for",
     "duration": "as long as asked for",
+    "loss": "something was lost",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
 }

@@ -55,12 +55,11 @@ class ProbeOptions:
         clock: ``boottime`` or ``monotonic``.
         excluded: processes never recorded.
         chosen: what must hold of who is recorded; processes are given to `Probe.add_target`.
+        left_out: whoever meets one of these is not recorded.
         targets: whether only processes given to `Probe.add_target` are recorded.
         either: being a target or all other conditions suffice; otherwise both are needed.
         follow: some targets' children become targets.
         syscalls: the calls recorded.
-        kinds: what may be written to (see `TARGET_KINDS`); None means anything, known or not.
-        paths: whether `Probe.ignore` may be used.
         at_exit: record calls when they have ended.
         stop_at: bytes in the ring buffer from which on writers are stopped; None means never.
     """
@@ -70,12 +69,11 @@ class ProbeOptions:
     clock: str
     excluded: Sequence[int]
     chosen: Conditions = choice.ANYONE
+    left_out: Conditions = choice.ANYONE
     targets: bool = False
     either: bool = False
     follow: bool = False
     syscalls: Sequence[str] = SYSCALLS
-    kinds: frozenset[str] | None = None
-    paths: bool = False
     at_exit: bool = False
     stop_at: int | None = None
 
@@ -196,10 +194,20 @@ class Probe:
 
     def attach_processes(self) -> None:
         """Attach to what happens to processes, so that children are followed."""
+        self._fill()
         if self._options.follow:
             self._attach(_FORK, "on_new_task")
         self._attach(_EXEC, "on_process_exec")
         self._attach(_FREE, "on_process_free")
+
+    def _fill(self) -> None:
+        """Tell the kernel side the numbers and cgroups that conditions name."""
+        chosen, left_out = self._options.chosen, self._options.left_out
+        for number, what in choice.numbered(chosen, left_out).items():
+            table = self._bpf.get_table("numbered", ctypes.c_uint32, ctypes.c_uint8)
+            table[ctypes.c_uint32(number)] = ctypes.c_uint8(what)
+        for index, cgroup in enumerate(chosen.cgroups + left_out.cgroups):
+            self._bpf["cgroups"][index] = str(cgroup.folder)
 
     def attach_writes(self) -> None:
         """Start recording; exits come first, so that no entry is left without its exit."""
@@ -347,13 +355,14 @@ def _exit(call: str) -> str:
 def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
     """Return the -D flags that write.c and choose.h list at their tops."""
     clock = "bpf_ktime_get_boot_ns" if options.clock == "boottime" else "bpf_ktime_get_ns"
-    kinds = frozenset(TARGET_KINDS) if options.kinds is None else options.kinds
+    chosen, left_out = options.chosen, options.left_out
+    kinds = frozenset(chosen.kinds or TARGET_KINDS) - frozenset(left_out.kinds)
     flags = [
         f"-DCPUS={cpus}",
         f"-DSNAPLEN={options.snaplen}",
         f"-DCLOCK={clock}",
         f"-DKINDS={sum(1 << TARGET_KINDS.index(kind) for kind in kinds)}",
-        f"-DUNKNOWN_WANTED={int(options.kinds is None)}",
+        f"-DUNKNOWN_WANTED={int(not chosen.kinds)}",
         "-DEXCLUDED=" + " ".join(f"X({pid})" for pid in options.excluded),
         *(f"-D{name}={size}" for name, size in records.sizes(at_exit=options.at_exit).items()),
         *(f"-DCALL_{call.upper()}={number}" for number, call in enumerate(SYSCALLS)),
@@ -364,8 +373,10 @@ def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
         flags.append("-DURING")
     if options.stop_at is not None:
         flags += [f"-DLOSSLESS={options.stop_at}", f"-DEVENTS_MAP={casting.EVENTS_MAP}"]
-    flags += choice.flags(options.chosen)
-    switches = ("targets", "either", "follow", "paths", "at_exit")
+    if chosen.paths or left_out.paths:
+        flags.append("-DPATHS")
+    flags += choice.flags(chosen, left_out)
+    switches = ("targets", "either", "follow", "at_exit")
     return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from wcap import __version__
 from wcap.errors import RecordError, UnsupportedKernelError
 from wcap.events import Bypass, EventFlag
-from wcap.fields import without_absent
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
@@ -26,6 +25,7 @@ from wcap.recorder.bypass import of_32_bits
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
+from wcap.recorder.resolved import resolved
 from wcap.recorder.ring import RingBuffer
 from wcap.recorder.stopping import STOP_ABOVE, Stopper
 from wcap.recorder.target import Command, Target, descendants
@@ -67,6 +67,7 @@ class Settings:
         syscalls: the calls recorded.
         at_exit: record calls when they have ended, not when they begin.
         lossless: stop writers rather than lose what they write; takes a ring buffer.
+        stop_on_loss: end the recording when something is lost.
     """
 
     snaplen: int = 4096
@@ -77,6 +78,7 @@ class Settings:
     syscalls: tuple[str, ...] = SYSCALLS
     at_exit: bool = False
     lossless: bool = False
+    stop_on_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Session:
                     clock=self._clock_name,
                     excluded=self._excluded,
                     chosen=target,
+                    left_out=target.left_out,
                     targets=target.by_number,
                     either=target.either,
                     follow=target.follows,
@@ -171,6 +174,7 @@ class Session:
             if self._command is not None:
                 self._command.abandon()
             raise
+        self._by_path = bool(target.paths or target.left_out.paths)
         self._warnings: list[str] = []
         self._bypassed: dict[tuple[int, str], Bypass] = {}
         if not self._probe.knows_tasks:
@@ -200,7 +204,8 @@ class Session:
             ProbeError: the program could not be attached.
         """
         clock = Clock(self._clock_name, *self._moment())
-        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch)
+        lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
+        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch, lost)
         assembler = Assembler(
             clock,
             self._cause,
@@ -208,6 +213,8 @@ class Session:
             bypassed=self._tell_bypass,
             at_exit=self._settings.at_exit,
             from_proc=not self._probe.knows_files,
+            wants=self._target.wants if self._by_path else None,
+            ignore=self._probe.ignore,
         )
         with (
             contextlib.closing(self._probe),
@@ -363,32 +370,26 @@ class Session:
             yield replace(bypass, count=counts.get((pid, how)) if how == "io_uring" else None)
 
     def _header(self, clock: Clock) -> Header:
-        target = self._target
-        compared = "thread or leader" if self._probe.knows_tasks else "thread"
+        settings = self._settings
         return Header(
             clock=clock,
-            snaplen=self._settings.snaplen,
-            syscalls=self._settings.syscalls,
-            at="exit" if self._settings.at_exit else "enter",
+            snaplen=settings.snaplen,
+            syscalls=settings.syscalls,
+            at="exit" if settings.at_exit else "enter",
             transport=self._transport_name,
             kernel=kernel.facts(),
             host=os.uname().nodename,
             boot_id=kernel.boot_id(),
             filters={
                 "given": list(self._given),
-                "resolved": without_absent(
-                    {
-                        "comms": [str(pattern) for pattern in target.comms],
-                        "comms_of": compared,
-                        "pids": list(target.pids),
-                        "command_pid": None if self._command is None else self._command.pid,
-                        "follow": target.follows,
-                        "everything": target.everything,
-                        "excluded_pids": list(self._excluded),
-                    }
+                "resolved": resolved(
+                    self._target,
+                    comms_of="thread or leader" if self._probe.knows_tasks else "thread",
+                    command_pid=None if self._command is None else self._command.pid,
+                    excluded=self._excluded,
                 ),
             },
-            command=target.command,
+            command=self._target.command,
             versions={
                 "wcap": __version__,
                 "bcc": self._probe.bcc_version,
@@ -435,9 +436,15 @@ class Session:
 class _Recording:
     """What has been recorded so far: handed to the writer, counted, and shown."""
 
-    def __init__(self, writer: CaptureWriter, watch: Callable[[Cut], None] | None) -> None:
+    def __init__(
+        self,
+        writer: CaptureWriter,
+        watch: Callable[[Cut], None] | None,
+        something_lost: Callable[[], None],
+    ) -> None:
         self._writer = writer
         self._watch = watch
+        self._something_lost = something_lost
         self.lost: Counter[str] = Counter()
         self.lost_results: Counter[str] = Counter()
 
@@ -451,6 +458,8 @@ class _Recording:
                 self.lost_results[BUFFER_FULL] += int(missing)
         for gap in cut.gaps:
             self.lost[gap.cause] += gap.count
+        if self.lost or self.lost_results:
+            self._something_lost()
         if self._watch is not None:
             self._watch(cut)
 
