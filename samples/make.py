@@ -106,7 +106,7 @@ class Session:
         rows = [self._row(write, processes, comms) for write in writes]
         return EventBatch(
             len(writes),
-            {name: np.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()},
+            {name: np.array([row[name] for row in rows], COLUMNS[name]) for name in rows[0]},
             b"".join(write.data for write in writes),
             processes=processes,
             comms=comms,

@@ -16,7 +16,7 @@ from wcap.envelope import (
     encode_frame,
 )
 from wcap.errors import FormatError
-from wcap.events import COLUMNS, Event, EventBatch, EventFlag, Gap
+from wcap.events import COLUMNS, OPTIONAL, Event, EventBatch, EventFlag, Gap
 from wcap.format import FrameType, Header
 from wcap.reader import Capture
 from wcap.writer import CaptureWriter
@@ -169,10 +169,25 @@ def assembled(frames: Sequence[tuple[int, bytes]], *, minor: int = 0) -> bytes:
 
 
 def columns_of(batch: EventBatch) -> dict[str, list[Any]]:
-    """Return a batch as lists, with what its columns point to in place of positions."""
-    rows: dict[str, list[Any]] = {name: batch.column(name).tolist() for name in COLUMNS}
-    rows["process"] = [batch.processes[position] for position in rows["process"]]
-    rows["comm"] = [batch.comms[position] for position in rows["comm"]]
-    rows["syscall"] = [batch.syscalls[position] for position in rows["syscall"]]
+    """Return a batch as lists, with what its columns point to in place of positions.
+
+    Where a column means nothing, None stands in its row.
+    """
+    tables: dict[str, Sequence[Any]] = {
+        "process": batch.processes,
+        "comm": batch.comms,
+        "syscall": batch.syscalls,
+        "target": batch.targets,
+        "source": batch.targets,
+        "address": batch.addresses,
+    }
+    rows: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        present = batch.has(name).tolist() if name in OPTIONAL else [True] * len(batch)
+        values = zip(batch.column(name).tolist(), present, strict=True)
+        rows[name] = [
+            None if not there else tables[name][value] if name in tables else value
+            for value, there in values
+        ]
     rows["payload"] = list(batch.payloads())
     return rows

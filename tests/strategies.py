@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import strategies as st
 from support import STARTED_NS
 
-from wcap.events import COLUMNS, EventBatch, Gap, Process
+from wcap.events import (
+    COLUMNS,
+    OPTIONAL,
+    TARGET_KINDS,
+    UNKNOWN_TARGET,
+    EventBatch,
+    EventFlag,
+    Gap,
+    Process,
+    Target,
+)
 from wcap.fields import text
 
 UINT32 = st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1))
@@ -29,7 +39,9 @@ VALUES: dict[str, st.SearchStrategy[int]] = {
     "count": st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1), st.just(2**64 - 1)),
     "returned": INT64,
     "duration_ns": INT64,
-    "flags": st.one_of(st.integers(0, 31), UINT32),
+    "flags": st.one_of(st.integers(0, 31), st.sampled_from(EventFlag).map(int), UINT32),
+    "offset": INT64,
+    "source_fd": st.integers(-(2**31), 2**31 - 1),
 }
 
 # What msgpack may hold in any place.
@@ -59,17 +71,41 @@ def processes() -> st.SearchStrategy[Process]:
         start_ns=maybe(st.integers(0, 2**63 - 1)),
         exe=maybe(st.binary(max_size=20).map(text)),
         cmdline=maybe(st.lists(st.binary(max_size=9).map(text), max_size=3).map(tuple)),
+        gid=maybe(UINT32),
+        cgroup=maybe(st.binary(max_size=20).map(text)),
+        ns_pid=maybe(UINT32),
+    )
+
+
+def targets() -> st.SearchStrategy[Target]:
+    return st.just(UNKNOWN_TARGET) | st.builds(
+        Target,
+        kind=maybe(st.sampled_from(TARGET_KINDS) | st.text(max_size=9)),
+        path=maybe(st.binary(max_size=20).map(text)),
+        device=maybe(st.tuples(UINT32, UINT32)),
+        inode=maybe(st.integers(0, 2**64 - 1)),
+        local=maybe(NAMES),
+        peer=maybe(NAMES),
+        partial=st.booleans(),
+        deleted=st.booleans(),
+        from_proc=st.booleans(),
     )
 
 
 @st.composite
 def batches(draw: st.DrawFn, *, in_order: bool = True) -> EventBatch:
-    """Draw a batch of any events; their times never decrease if ``in_order``."""
-    tables = {
+    """Draw a batch of any events; their times never decrease if ``in_order``.
+
+    It may lack columns that no event needs.
+    """
+    tables: dict[str, list[Any]] = {
         "process": draw(st.lists(processes(), min_size=1, max_size=4)),
         "comm": draw(st.lists(NAMES, min_size=1, max_size=4)),
         "syscall": draw(st.lists(st.text(max_size=9), min_size=1, max_size=2)),
+        "target": draw(st.lists(targets(), min_size=1, max_size=4)),
+        "address": draw(st.lists(NAMES, min_size=1, max_size=4)),
     }
+    tables["source"] = tables["target"]
     payloads = draw(st.lists(st.binary(max_size=40), min_size=1, max_size=30))
     length = len(payloads)
     times = draw(st.lists(TIMES, min_size=length, max_size=length))
@@ -82,13 +118,22 @@ def batches(draw: st.DrawFn, *, in_order: bool = True) -> EventBatch:
         rows[name] = draw(st.lists(positions, min_size=length, max_size=length))
     for name, values in VALUES.items():
         rows[name] = draw(st.lists(values, min_size=length, max_size=length))
+    needed = {"target": draw(st.booleans())} | {
+        name: any(flags & flag for flags in rows["flags"]) for name, flag in OPTIONAL.items()
+    }
     return EventBatch(
         length,
-        {name: np.array(rows[name], dtype=kind) for name, kind in COLUMNS.items()},
+        {
+            name: np.array(rows[name], dtype=kind)
+            for name, kind in COLUMNS.items()
+            if needed.get(name, True)
+        },
         b"".join(payloads),
         processes=tables["process"],
         comms=tables["comm"],
         syscalls=tables["syscall"],
+        targets=tables["target"],
+        addresses=tables["address"],
     )
 
 
@@ -98,4 +143,6 @@ def gaps(draw: st.DrawFn) -> Gap:
     first, last = sorted((draw(SEQUENCES), draw(SEQUENCES)))
     first_ns, last_ns = sorted((draw(TIMES), draw(TIMES)))
     count = draw(st.integers(1, last - first + 1))
-    return Gap(draw(UINT32), first, last, count, first_ns, last_ns, draw(st.text(max_size=9)))
+    cause = draw(st.text(max_size=9))
+    whose = draw(st.lists(st.tuples(UINT32, st.integers(0, 2**63 - 1)), max_size=3))
+    return Gap(draw(UINT32), first, last, count, first_ns, last_ns, cause, tuple(whose))

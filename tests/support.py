@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from wcap.events import COLUMNS, EventBatch, EventFlag, Gap, Process
+from wcap.events import (
+    COLUMNS,
+    OPTIONAL,
+    UNKNOWN_TARGET,
+    EventBatch,
+    EventFlag,
+    Gap,
+    Process,
+    Target,
+)
 from wcap.format import Clock, End, Header
 from wcap.writer import CaptureWriter, open_output
 
@@ -47,9 +56,20 @@ def write(
     flags: EventFlag = NO_FLAGS,
     cpu: int = 0,
     syscall: str = "write",
+    target: Target = UNKNOWN_TARGET,
+    offset: int | None = None,
+    source_fd: int | None = None,
+    source: Target | None = None,
+    address: str | None = None,
 ) -> dict[str, Any]:
-    """Describe one write, ``after_ns`` nanoseconds after the start; it succeeds in full."""
+    """Describe one write, ``after_ns`` nanoseconds after the start; it succeeds in full.
+
+    An offset, a source and an address that are given bring their flags with them.
+    """
     asked = len(data) if count is None else count
+    given = {"offset": offset, "source_fd": source_fd, "source": source, "address": address}
+    for name, value in given.items():
+        flags |= OPTIONAL[name] if value is not None else NO_FLAGS
     return {
         "time_ns": STARTED_NS + after_ns,
         "cpu": cpu,
@@ -63,13 +83,19 @@ def write(
         "returned": asked if returned is None else returned,
         "duration_ns": duration_ns,
         "flags": int(flags),
+        "target": target,
+        "offset": offset or 0,
+        "source_fd": source_fd or 0,
+        "source": source or UNKNOWN_TARGET,
+        "address": address or "",
         "data": data,
     }
 
 
 def batch_of(*writes: dict[str, Any], first_sequence: int = 1) -> EventBatch:
     """Turn writes, in time order, into a batch; sequence numbers count up on each CPU."""
-    tables: dict[str, list[Any]] = {"process": [], "comm": [], "syscall": []}
+    tables: dict[str, list[Any]] = {"process": [], "comm": [], "syscall": [], "address": []}
+    tables["target"] = tables["source"] = []
     rows: dict[str, list[int]] = {name: [] for name in COLUMNS}
     seen: dict[int, int] = {}
     for one in writes:
@@ -91,6 +117,8 @@ def batch_of(*writes: dict[str, Any], first_sequence: int = 1) -> EventBatch:
         processes=tables["process"],
         comms=tables["comm"],
         syscalls=tables["syscall"],
+        targets=tables["target"],
+        addresses=tables["address"],
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import batches
 from support import CLOCK, batch_of, write
 
-from wcap import chunks
+from wcap import chunks, tables
 from wcap.chunk_summary import Summary
 from wcap.chunks import (
     Chunk,
@@ -21,7 +21,7 @@ from wcap.chunks import (
     encode_results,
 )
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import COLUMNS, EventBatch, EventFlag, Process
+from wcap.events import COLUMNS, OPTIONAL, EventBatch, EventFlag, Process, Target
 
 
 def decoded(batch: EventBatch) -> EventBatch:
@@ -127,7 +127,7 @@ BAD_TABLES = [
     {"essential": "fd"},
     {"essential": [["fd"]]},
     {"essential": [5]},
-    *({f"column_{name}": None} for name in COLUMNS),
+    *({f"column_{name}": None} for name in COLUMNS if name not in ("target", *OPTIONAL)),
     {"column_process": {"base": 1, "width": 0}},
     {"column_process": {"base": -1, "width": 0}},
     {"column_comm": {"base": 1, "width": 0}},
@@ -208,8 +208,9 @@ def test_columns_are_decoded_only_when_they_are_looked_at():
     body = changed(batch_of(write(), write()), column_fd={"width": 5}, payload={"size": 1})
     batch = Chunk(body, CLOCK).batch()
 
-    assert list(batch._columns) == list(COLUMNS)
-    assert len(batch._columns) == len(COLUMNS)
+    stored = [name for name in COLUMNS if name not in ("target", *OPTIONAL)]
+    assert list(batch._columns) == stored
+    assert len(batch._columns) == len(stored)
     assert batch.count.tolist() == [6, 6]
     assert batch.time_ns is batch.time_ns
     with pytest.raises(CorruptionError):
@@ -219,15 +220,20 @@ def test_columns_are_decoded_only_when_they_are_looked_at():
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "what"),
-    [("MAX_EVENTS", 1, "events"), ("MAX_PAYLOAD", 11, "payload"), ("MAX_TABLE", 30, "processes")],
+    ("module", "name", "limit", "what"),
+    [
+        (chunks, "MAX_EVENTS", 1, "events"),
+        (chunks, "MAX_PAYLOAD", 11, "payload"),
+        (tables, "MAX_TABLE", 30, "processes"),
+        (tables, "MAX_TABLE", 120, "targets"),
+    ],
 )
-def test_a_chunk_too_large_to_be_read_is_not_written(monkeypatch, name, limit, what):
+def test_a_chunk_too_large_to_be_read_is_not_written(monkeypatch, module, name, limit, what):
     """SPEC W4"""
-    batch = batch_of(write(), write(pid=7))
+    batch = batch_of(write(), write(pid=7, target=Target("file", "/" + "x" * 120)))
 
     assert encode_events(batch, CLOCK)
-    monkeypatch.setattr(chunks, name, limit)
+    monkeypatch.setattr(module, name, limit)
     with pytest.raises(LimitError, match=what):
         encode_events(batch, CLOCK)
 

@@ -6,21 +6,24 @@ match is skipped, without a chunk being read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wcap.errors import CorruptionError, LimitError
-from wcap.events import NO_RESULT, Column, EventBatch, EventFlag
+from wcap.events import NO_RESULT, Column, EventBatch, EventFlag, Target
 from wcap.fields import Fields, text, untext, without_absent
 from wcap.format import Clock
 
 # SPEC.md section 9: what one chunk may hold.
 MAX_EVENTS = 1 << 20
-# SPEC.md section 5.5: a summary lists a column's distinct values up to this many.
+# SPEC.md section 5.5: a summary lists a column's distinct values up to this many, and names of
+# targets, which are longer, up to this many and this many bytes in all.
 MAX_LISTED = 256
+MAX_TARGETS = 64
+MAX_TARGET_BYTES = 8 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,9 @@ class Summary:
     have, that are not in the capture although the snaplen did not cut them. ``sequences`` gives
     for each CPU (CPU, first, last, events): two sequence numbers, and how many events. ``pids`` to
     ``calls`` are the distinct values, or None when there are too many to list; ``comms`` has the
-    names of threads and of their processes' leaders.
+    names of threads and of their processes' leaders. ``targets`` has the names of what events were
+    written to or read from (`Target.name`) and ``kinds`` their kinds; what is not known is in
+    neither, and both are None when nothing is known.
     """
 
     events: int
@@ -52,6 +57,9 @@ class Summary:
     fds: frozenset[int] | None
     comms: frozenset[str] | None
     calls: frozenset[str] | None
+    payload_lost: int
+    targets: frozenset[str] | None
+    kinds: frozenset[str] | None
 
 
 def summarise(batch: EventBatch, clock: Clock) -> Summary:
@@ -59,7 +67,7 @@ def summarise(batch: EventBatch, clock: Clock) -> Summary:
     flags, returned = batch.flags, batch.returned
     known = (flags & np.uint32(NO_RESULT)) == 0
     answers = returned[known]
-    unreadable = (flags & np.uint32(EventFlag.UNREADABLE)) != 0
+    targets = [batch.targets[position] for position in _targets(batch)]
 
     def flagged(flag: EventFlag) -> int:
         return int(np.count_nonzero(flags & np.uint32(flag)))
@@ -72,8 +80,8 @@ def summarise(batch: EventBatch, clock: Clock) -> Summary:
         written=int(answers[answers > 0].sum(dtype=np.uint64)),
         failed=int(np.count_nonzero(answers < 0)),
         truncated=flagged(EventFlag.TRUNCATED),
-        unreadable=int(np.count_nonzero(unreadable)),
-        unseen=int(np.count_nonzero(unreadable & (~known | (returned > batch.captured)))),
+        unreadable=flagged(EventFlag.UNREADABLE),
+        unseen=_unseen(batch),
         unfinished=flagged(EventFlag.UNFINISHED),
         results_lost=flagged(EventFlag.RESULT_LOST),
         sequences=tuple(_sequences(batch.cpu, batch.sequence)),
@@ -82,7 +90,31 @@ def summarise(batch: EventBatch, clock: Clock) -> Summary:
         fds=_listed(_distinct(batch.fd)),
         comms=_listed(_names(batch)),
         calls=_listed(batch.syscalls[i] for i in _distinct(batch.syscall)),
+        payload_lost=flagged(EventFlag.PAYLOAD_LOST),
+        targets=_target_names(targets),
+        kinds=_listed(target.kind for target in targets if target.kind is not None) or None,
     )
+
+
+def _unseen(batch: EventBatch) -> int:
+    """Count the events of which bytes that could not be read reached the kernel, or may have."""
+    flags = batch.flags
+    unreadable = (flags & np.uint32(EventFlag.UNREADABLE)) != 0
+    harmless = (flags & np.uint32(EventFlag.NO_PAYLOAD | EventFlag.UNSENT)) != 0
+    taken = ~batch.has_result | (batch.returned > batch.captured)
+    return int(np.count_nonzero(unreadable & ~harmless & taken))
+
+
+def _targets(batch: EventBatch) -> set[int]:
+    """Return the positions of what events were written to or read from."""
+    sources = batch.column("source")[batch.has("source")]
+    return {*_distinct(batch.target), *(_distinct(sources) if len(sources) else ())}
+
+
+def _target_names(targets: Iterable[Target]) -> frozenset[str] | None:
+    names = frozenset(target.name for target in targets if target.name is not None)
+    size = sum(len(untext(name)) for name in names)
+    return names if 0 < len(names) <= MAX_TARGETS and size <= MAX_TARGET_BYTES else None
 
 
 def _names(batch: EventBatch) -> Iterator[str]:
@@ -116,10 +148,11 @@ def encode_summary(summary: Summary) -> dict[str, Any]:
     """Turn a summary into the map that a chunk and the index hold."""
     values = {name: getattr(summary, name) for name in Summary.__slots__}
     values["sequences"] = [list(entry) for entry in summary.sequences]
-    for name in ("pids", "tids", "fds", "calls"):
+    values["payload_lost"] = summary.payload_lost or None
+    for name in ("pids", "tids", "fds", "calls", "kinds"):
         values[name] = None if values[name] is None else sorted(values[name])
-    if summary.comms is not None:
-        values["comms"] = sorted(map(untext, summary.comms))
+    for name in ("comms", "targets"):
+        values[name] = None if values[name] is None else sorted(map(untext, values[name]))
     return without_absent(values)
 
 
@@ -143,7 +176,7 @@ def decode_summary(value: Mapping[str, Any]) -> Summary:
     of_cpus = sum(row[3] for row in sequences)
     if of_cpus != events:
         raise CorruptionError(f"a summary's CPUs have {of_cpus} events, {events} expected")
-    comms = listed("comms", bytes)
+    comms, targets = listed("comms", bytes), listed("targets", bytes)
     return Summary(
         events=events,
         first_ns=fields.number("first_ns", -(1 << 63)),
@@ -162,4 +195,7 @@ def decode_summary(value: Mapping[str, Any]) -> Summary:
         fds=listed("fds", int),
         comms=None if comms is None else frozenset(map(text, comms)),
         calls=listed("calls", str),
+        payload_lost=fields.find_number("payload_lost", 0, events) or 0,
+        targets=None if targets is None else frozenset(map(text, targets)),
+        kinds=listed("kinds", str),
     )

@@ -1,9 +1,9 @@
 """The EVENTS and RESULTS frames: batches of columns ⇄ bytes (SPEC.md sections 4.2, 4.4 and 5).
 
-A chunk is self-contained: it has its own tables of processes, names and system calls, so it can
-be read, copied or skipped without any other frame. Its columns are decoded one by one, when they
-are first looked at. Its summary, which `chunk_summary` makes, lets a reader tell whether a filter
-can match before it decodes anything.
+A chunk is self-contained: it has its own `tables` of processes, names, system calls and targets,
+so it can be read, copied or skipped without any other frame. Its columns are decoded one by one,
+when they are first looked at. Its summary, which `chunk_summary` makes, lets a reader tell whether
+a filter can match before it decodes anything.
 """
 
 from __future__ import annotations
@@ -17,29 +17,21 @@ import numpy as np
 from wcap import columns
 from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import COLUMNS, Column, EventBatch, EventFlag, Process
-from wcap.fields import (
-    MAX_INT64,
-    MAX_UINT32,
-    Fields,
-    check_items,
-    decode_map,
-    encode_map,
-    text,
-    untext,
-    within,
-    without_absent,
-)
+from wcap.events import COLUMNS, OPTIONAL, UNKNOWN_TARGET, Column, EventBatch, EventFlag
+from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
+from wcap.tables import POINTERS, decode_tables, encode_tables, trimmed
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
 MAX_PAYLOAD = 48 << 20
-MAX_TABLE = 8 << 20
 
 # Columns that nearly equal another one, and are stored as their difference from it.
 _MINUS = {"captured": "count", "returned": "count"}
-# The parts of format 1.0 that a chunk may mark as essential.
-_KNOWN = frozenset({*COLUMNS, "payload", "processes", "comms", "syscalls", "summary"})
+_MAY_BE_ABSENT = frozenset({*OPTIONAL, "target"})
+# What a chunk names as essential if some of its events were recorded when the call had ended.
+AT_EXIT = "at-exit"
+# The parts of this format that a chunk may mark as essential.
+_KNOWN = frozenset({*COLUMNS, *POINTERS, "payload", "summary", AT_EXIT})
 
 # (cpu, sequence) → (returned, duration_ns, number of the RESULTS frame)
 Results = Mapping[tuple[int, int], tuple[int, int, int]]
@@ -54,37 +46,22 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
     Raises:
         LimitError: it exceeds a limit of SPEC.md section 9.
     """
-    batch = _in_order(batch)
-    batch = _without_unused(batch)
-    table = encode_map({"processes": [_encode_process(p) for p in batch.processes]})
-    check_items(table)
     for what, size, limit in (
         ("events", len(batch), MAX_EVENTS),
         ("payload bytes", int(batch.captured.sum(dtype=np.int64)), MAX_PAYLOAD),
-        ("bytes about processes", len(table), MAX_TABLE),
     ):
         if size > limit:
             raise LimitError(f"a chunk of {size} {what}, {limit} allowed")
-    stored: dict[str, dict[str, Any]] = {}
-    for name in COLUMNS:
-        values = batch.column(name)
-        if name == "time_ns":
-            stored[name] = columns.encode(values - clock.offset_ns)
-        elif name == "sequence":
-            stored[name] = columns.encode(values, by=batch.cpu)
-        elif name in _MINUS:
-            stored[name] = columns.encode(values, minus=(_MINUS[name], batch.column(_MINUS[name])))
-        else:
-            stored[name] = columns.encode(values)
+    batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
     body = {
         "summary": summary,
-        "processes": columns.pack(table),
-        "comms": [untext(comm) for comm in batch.comms],
-        "syscalls": list(batch.syscalls),
-        "columns": stored,
+        **encode_tables(batch, names),
+        "columns": {name: _encode_column(batch, name, clock) for name in names},
         "payload": columns.pack(batch.joined()),
     }
+    if bool((batch.flags & np.uint32(EventFlag.AT_EXIT)).any()):
+        body["essential"] = [AT_EXIT]
     return encode_map(body), summary
 
 
@@ -95,62 +72,15 @@ def _in_order(batch: EventBatch) -> EventBatch:
     return batch.select(np.argsort(time_ns, kind="stable"))
 
 
-def _without_unused(batch: EventBatch) -> EventBatch:
-    """Drop what no event points to: a chunk tells of nothing but its own events."""
-    tables: dict[str, Sequence[Any]] = {
-        "process": batch.processes,
-        "comm": batch.comms,
-        "syscall": batch.syscalls,
-    }
-    changed: dict[str, Column] = {}
-    for name, table in tables.items():
-        used = np.zeros(len(table), dtype=np.bool_)
-        used[batch.column(name)] = True
-        if not bool(used.all()):
-            changed[name] = (np.cumsum(used) - 1)[batch.column(name)]
-            tables[name] = [table[position] for position in np.flatnonzero(used).tolist()]
-    if not changed:
-        return batch
-    return EventBatch(
-        len(batch),
-        {name: changed.get(name, batch.column(name)) for name in COLUMNS},
-        lambda: batch.data,
-        processes=tables["process"],
-        comms=tables["comm"],
-        syscalls=tables["syscall"],
-        bounds=batch.bounds,
-    )
-
-
-def _encode_process(process: Process) -> dict[str, Any]:
-    return without_absent(
-        {
-            "pid": process.pid,
-            "ppid": process.ppid,
-            "comm": untext(process.comm),
-            "leader": None if process.leader is None else untext(process.leader),
-            "uid": process.uid,
-            "start_ns": process.start_ns,
-            "exe": None if process.exe is None else untext(process.exe),
-            "cmdline": None if process.cmdline is None else [untext(w) for w in process.cmdline],
-        }
-    )
-
-
-def _decode_process(value: object) -> Process:
-    fields = Fields(value)
-    leader, exe = fields.find("leader", bytes), fields.find("exe", bytes)
-    cmdline = fields.find_each("cmdline", bytes)
-    return Process(
-        pid=fields.number("pid", 0, MAX_UINT32),
-        comm=text(fields.take("comm", bytes)),
-        leader=None if leader is None else text(leader),
-        ppid=fields.find_number("ppid", 0, MAX_UINT32),
-        uid=fields.find_number("uid", 0, MAX_UINT32),
-        start_ns=fields.find_number("start_ns"),
-        exe=None if exe is None else text(exe),
-        cmdline=None if cmdline is None else tuple(map(text, cmdline)),
-    )
+def _encode_column(batch: EventBatch, name: str, clock: Clock) -> dict[str, Any]:
+    values = batch.column(name)
+    if name == "time_ns":
+        return columns.encode(values - clock.offset_ns)
+    if name == "sequence":
+        return columns.encode(values, by=batch.cpu)
+    if name in _MINUS:
+        return columns.encode(values, minus=(_MINUS[name], batch.column(_MINUS[name])))
+    return columns.encode(values)
 
 
 class Chunk:
@@ -182,14 +112,15 @@ class Chunk:
             CorruptionError, LimitError: the chunk breaks a rule of SPEC.md section 5.
         """
         fields = self._fields
-        listed = decode_map(columns.unpack(fields.take("processes", dict), MAX_TABLE))
-        processes = [_decode_process(value) for value in listed.take("processes", list)]
-        comms = fields.each("comms", bytes)
-        syscalls = fields.each("syscalls", str)
-        tables = {"process": len(processes), "comm": len(comms), "syscall": len(syscalls)}
-        stored = fields.take("columns", dict)
+        tables = decode_tables(fields)
+        sizes = {name: len(tables[table]) for table, names in POINTERS.items() for name in names}
         length = self.summary.events
-        decoded = _StoredColumns(stored, length, COLUMNS, tables, self._clock.offset_ns)
+        stored = fields.take("columns", dict)
+        decoded = _StoredColumns(stored, length, COLUMNS, sizes, self._clock.offset_ns)
+        if "target" not in decoded:
+            if tables["targets"]:
+                raise CorruptionError("a chunk has targets, but no column that points to them")
+            tables["targets"] = (UNKNOWN_TARGET,)
         late: dict[str, Column] = {}
         if results and self.summary.unfinished:
             late = _completed(decoded, results, self._number)
@@ -197,9 +128,7 @@ class Chunk:
             length,
             ChainMap(late, decoded) if late else decoded,  # type: ignore[arg-type]  # it is only read
             lambda: self._payload(decoded["captured"]),
-            processes=processes,
-            comms=[text(comm) for comm in comms],
-            syscalls=syscalls,
+            **tables,
         )
 
     def _payload(self, captured: Column) -> bytes:
@@ -233,11 +162,17 @@ class _StoredColumns(Mapping[str, Column]):
             self._decoded[name] = self._decode(name)
         return self._decoded[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a column is there; one that has to be is missed when it is looked at."""
+        if name not in self._types:
+            return False
+        return name not in _MAY_BE_ABSENT or self._stored.find(str(name), dict) is not None
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._types)
+        return (name for name in self._types if name in self)
 
     def __len__(self) -> int:
-        return len(self._types)
+        return sum(1 for _ in self)
 
     def _decode(self, name: str) -> Column:
         stored = self._stored.take(name, dict)
@@ -257,7 +192,15 @@ class _StoredColumns(Mapping[str, Column]):
         typed = values.astype(kind, copy=False)
         if kind.itemsize < values.itemsize and not bool((typed == values).all()):
             raise CorruptionError(f"column {name} holds a number beyond {kind}")
+        if name == "flags":
+            self._check_flags(typed)
         return typed
+
+    def _check_flags(self, flags: Column) -> None:
+        """See that every column that a flag says to be there is there."""
+        for name, flag in OPTIONAL.items():
+            if name not in self and bool((flags & np.uint32(flag)).any()):
+                raise CorruptionError(f"column {name} is missing, and events have {flag.name}")
 
 
 def _on_wall_clock(times: Column, offset_ns: int) -> Column:

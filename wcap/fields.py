@@ -18,6 +18,7 @@ from wcap.errors import CorruptionError, LimitError
 MAX_ITEMS = 1 << 20
 
 MAX_UINT32 = (1 << 32) - 1
+MAX_UINT64 = (1 << 64) - 1
 MAX_INT64 = (1 << 63) - 1
 
 _Value = TypeVar("_Value")
@@ -145,6 +146,16 @@ class Fields:
         value = self.find(name, int)
         return None if value is None else within(name, value, lowest, highest)
 
+    def told(self, name: str) -> bool:
+        """Return whether a key that is true or absent is there.
+
+        Raises:
+            CorruptionError: it is anything but true.
+        """
+        if self.find(name, bool) is False:
+            raise CorruptionError(f"{name} is false, true or nothing expected")
+        return self.find(name, bool) is True
+
     def each(self, name: str, kind: type[_Value]) -> tuple[_Value, ...]:
         """Return a list of values of one type that must be there."""
         return each_of(name, self.take(name, list), kind)
@@ -181,7 +192,12 @@ class Fields:
 
     def rows(self, name: str, length: int) -> list[tuple[int, ...]]:
         """Return a list that must be there, of lists of ``length`` numbers, none negative."""
-        rows = [each_of(name, row, int) for row in self.each(name, list)]
+        self.take(name, list)
+        return self.find_rows(name, length)
+
+    def find_rows(self, name: str, length: int) -> list[tuple[int, ...]]:
+        """Return a list of lists as `rows` does, empty when the key is absent."""
+        rows = [each_of(name, row, int) for row in self.find_each(name, list) or ()]
         for row in rows:
             if len(row) != length:
                 raise CorruptionError(f"{name} has {len(row)} numbers, {length} expected")

@@ -36,6 +36,9 @@ MAX_INDEX = 8 << 20
 # SPEC.md section 3.4: a reader may skip an unknown frame type from here on, and no other.
 FIRST_OPTIONAL_TYPE = 64
 
+# SPEC.md section 14: when calls are recorded, unless a header says otherwise.
+AT_ENTER = "enter"
+
 # SPEC.md section 4.7: the footer's body, a map of one key whose value is always a uint 64.
 _FOOTER_BODY = struct.Struct(">8sQ")
 _FOOTER_KEY = b"\x81\xa5index\xcf"
@@ -90,7 +93,7 @@ class Header:
     command: tuple[str, ...] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    at: str = "enter"
+    at: str = AT_ENTER
 
     @property
     def started_ns(self) -> int:
@@ -115,6 +118,7 @@ def encode_header(header: Header) -> bytes:
                 "command": None if header.command is None else [untext(w) for w in header.command],
                 "versions": dict(header.versions),
                 "warnings": list(header.warnings),
+                "at": None if header.at == AT_ENTER else header.at,
             }
         )
     )
@@ -137,6 +141,7 @@ def decode_header(body: bytes) -> Header:
         command=None if command is None else tuple(map(text, command)),
         versions=fields.words("versions"),
         warnings=fields.find_each("warnings", str) or (),
+        at=fields.find("at", str) or AT_ENTER,
     )
 
 
@@ -151,43 +156,45 @@ def _anchor(fields: Fields) -> tuple[int, int]:
 
 def encode_gaps(gaps: Sequence[Gap], clock: Clock) -> bytes:
     """Encode the body of a GAPS frame."""
-    return encode_map(
-        {
-            "gaps": [
-                {
-                    "cpu": gap.cpu,
-                    "first_sequence": gap.first_sequence,
-                    "last_sequence": gap.last_sequence,
-                    "count": gap.count,
-                    "first_ns": gap.first_ns - clock.offset_ns,
-                    "last_ns": gap.last_ns - clock.offset_ns,
-                    "cause": gap.cause,
-                }
-                for gap in gaps
-            ]
-        }
-    )
+    return encode_map({"gaps": [_encode_gap(gap, clock) for gap in gaps]})
 
 
 def decode_gaps(body: bytes, clock: Clock) -> list[Gap]:
     """Decode the body of a GAPS frame."""
-    gaps = []
-    for value in decode_map(body).take("gaps", list):
-        fields = Fields(value)
-        first, last = fields.number("first_sequence", 1), fields.number("last_sequence", 1)
-        first_ns, last_ns = fields.take("first_ns", int), fields.take("last_ns", int)
-        gaps.append(
-            Gap(
-                cpu=fields.number("cpu", 0, MAX_UINT32),
-                first_sequence=first,
-                last_sequence=within("last_sequence", last, first, MAX_INT64),
-                count=fields.number("count", 1, last - first + 1),
-                first_ns=within("first_ns", first_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
-                last_ns=within("last_ns", last_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
-                cause=fields.take("cause", str),
-            )
-        )
-    return gaps
+    return [_decode_gap(Fields(value), clock) for value in decode_map(body).take("gaps", list)]
+
+
+def _encode_gap(gap: Gap, clock: Clock) -> dict[str, Any]:
+    return without_absent(
+        {
+            "cpu": gap.cpu,
+            "first_sequence": gap.first_sequence,
+            "last_sequence": gap.last_sequence,
+            "count": gap.count,
+            "first_ns": gap.first_ns - clock.offset_ns,
+            "last_ns": gap.last_ns - clock.offset_ns,
+            "cause": gap.cause,
+            "processes": [list(row) for row in gap.processes] or None,
+        }
+    )
+
+
+def _decode_gap(fields: Fields, clock: Clock) -> Gap:
+    first, last = fields.number("first_sequence", 1), fields.number("last_sequence", 1)
+    first_ns, last_ns = fields.take("first_ns", int), fields.take("last_ns", int)
+    return Gap(
+        cpu=fields.number("cpu", 0, MAX_UINT32),
+        first_sequence=first,
+        last_sequence=within("last_sequence", last, first, MAX_INT64),
+        count=fields.number("count", 1, last - first + 1),
+        first_ns=within("first_ns", first_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
+        last_ns=within("last_ns", last_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
+        cause=fields.take("cause", str),
+        processes=tuple(
+            (within("a pid of processes", pid, 0, MAX_UINT32), events)
+            for pid, events in fields.find_rows("processes", 2)
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +224,8 @@ class End:
     def short(self) -> bool:
         """Whether the recorder knew that something is missing."""
         lost = any(self.lost.values()) or any(self.lost_results.values())
-        return lost or self.unfollowed > 0 or self.reason == "error"
+        missed = self.unfollowed > 0 or bool(self.bypassed)
+        return lost or missed or self.reason == "error"
 
 
 def encode_end(end: End) -> bytes:
@@ -233,6 +241,7 @@ def encode_end(end: End) -> bytes:
                 "unfollowed": end.unfollowed or None,
                 "exit_status": end.exit_status,
                 "warnings": list(end.warnings) or None,
+                "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
             }
         )
     )
@@ -252,6 +261,28 @@ def decode_end(body: bytes) -> End:
         unfollowed=fields.find_number("unfollowed") or 0,
         exit_status=fields.find_number("exit_status", -(1 << 31), (1 << 31) - 1),
         warnings=fields.find_each("warnings", str) or (),
+        bypassed=tuple(map(_decode_bypass, fields.find("bypassed", list) or ())),
+    )
+
+
+def _encode_bypass(bypass: Bypass) -> dict[str, Any]:
+    return without_absent(
+        {
+            "pid": bypass.pid,
+            "comm": untext(bypass.comm),
+            "how": bypass.how,
+            "count": bypass.count,
+        }
+    )
+
+
+def _decode_bypass(value: object) -> Bypass:
+    fields = Fields(value)
+    return Bypass(
+        pid=fields.number("pid", 0, MAX_UINT32),
+        comm=text(fields.take("comm", bytes)),
+        how=fields.take("how", str),
+        count=fields.find_number("count"),
     )
 
 
