@@ -133,6 +133,7 @@ static __always_inline void send_reread(void *context, struct cpu_state *state)
 	reread->exit.prefix.flags = gather->flags;
 	reread->exit.returned = gather->returned;
 	reread->captured = size;
+	reread->count = gather->total;
 	VISIBLE(size);
 	if (size > PIECE)
 		return;
@@ -159,7 +160,9 @@ static __always_inline void end_call(struct cpu_state *state)
 		pending.shape = SHAPE_VECTOR;
 	}
 	pending.captured = gather->before + gather->fill;
-	if (pending.lost || call->shape == SHAPE_MESSAGES || gather->flags & FLAG_UNREADABLE)
+	/* Without a pointer there is nothing to be read again. */
+	if (pending.lost || call->shape == SHAPE_MESSAGES ||
+	    (gather->flags & FLAG_UNREADABLE && pending.pointer))
 		await_end(call->pid_tgid, &pending);
 #endif
 }
@@ -198,7 +201,9 @@ static __always_inline void next_message(struct cpu_state *state)
 	if (size > sizeof(message))
 		return;
 	if (bpf_probe_read_user(&message, size, (void *)gather->header)) {
+		take_vector(gather, 0, 0);
 		stop(gather, FLAG_UNREADABLE);
+		gather->header += sizeof(message);
 		return;
 	}
 	gather->header += sizeof(message);
@@ -230,8 +235,7 @@ static __always_inline void next_segment(struct gather *gather)
 	gather->segments--;
 	if (segment.size > room)
 		segment.size = room;
-	if (!gather->reread)
-		gather->total += segment.size;
+	gather->total += segment.size;
 	if (gather->stopped)
 		return;
 	u64 skip = gather->skip < segment.size ? gather->skip : segment.size;
@@ -376,7 +380,7 @@ static __always_inline void set_out_again(struct cpu_state *state, const struct 
 
 	gather->messages = gather->before = gather->fill = 0;
 	gather->flags = gather->paged = gather->stopped = 0;
-	gather->left = gather->segments = 0;
+	gather->left = gather->segments = gather->total = 0;
 	gather->sequence = 0; /* its parts are told from others by the thread */
 	gather->open = gather->reread = 1;
 	gather->returned = returned;

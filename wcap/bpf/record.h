@@ -75,7 +75,8 @@ struct exit {
 
 struct reread {
 	struct exit exit;
-	u64 captured;
+	u32 captured;
+	u32 count; /* bytes of a vector, as far as it can be read now */
 };
 
 struct part {

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from wcap.events import UNKNOWN_TARGET, Target
-from wcap.recorder.records import Enters, some_enters
+from wcap.recorder.calls import Enters, some_enters
 from wcap.recorder.targets import TargetTable
 
 # As many verdicts are kept as the kernel side knows targets, several times over.
