@@ -95,10 +95,11 @@ class Assembler:
         self._bypassed = bypassed
         self._at_exit = at_exit
         self._decoder = Decoder(at_exit=at_exit)
-        self._gaps = GapFinder(clock, cause_of, losers_of)
         self._processes = ProcessTable()
         self._targets = TargetTable(from_proc=from_proc)
         self._paths = None if wants is None else PathChooser(wants, ignore, self._targets)
+        self._gaps = GapFinder(clock, cause_of, self._losers)
+        self._losers_of = losers_of
         self._enters: list[Enters] = []
         self._exits: list[Exits] = []
         self._open: dict[int, list[_Open]] = {}
@@ -175,6 +176,10 @@ class Assembler:
     def numbered(self, sequences: Mapping[int, int]) -> dict[int, int]:
         """Return the last number of each CPU, of what it has seen and was to be recorded."""
         return dict(sequences) if self._paths is None else self._paths.numbered(sequences)
+
+    def _losers(self, cpu: int) -> Sequence[Run]:
+        runs = self._losers_of(cpu)
+        return runs if self._paths is None else self._paths.losers(cpu, runs)
 
     def recorded(self) -> dict[int, int]:
         """Return the last sequence number handed on, by CPU."""
