@@ -25,7 +25,8 @@ from truth.strace_log import SYSCALLS, read_log
 
 import wcap
 
-RECORD_OPTIONS = ("-f", "-s", "0")
+# A buffer so large that two cores and strace beside them lose nothing.
+RECORD_OPTIONS = ("-f", "-s", "0", "-B", "1G")
 PATIENCE_SECONDS = 900
 # More than any payload here has, so strace cuts none.
 LONGEST = 32 << 20

@@ -1,7 +1,7 @@
 /* Reading the payload of a call: one buffer, or a vector, or messages with a vector each.
  *
- * One step is the next message, the next segment, or up to a piece of a segment. A program takes
- * STEPS of them and then goes on in itself, which the kernel allows 33 times. A whole piece is
+ * One step is a segment, or up to a piece of one. A program takes STEPS of them and then goes on in
+ * itself, which the kernel allows 33 times. A whole piece is
  * sent on as a part, and what is left goes with the record of the call, which comes last.
  */
 #pragma once
@@ -178,9 +178,13 @@ static __always_inline void begin_event(struct cpu_state *state)
 
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
+	/* Of somewhat too many, which the kernel refuses, one still learns what was asked. */
+	if (segments > 2 * MAX_SEGMENTS) {
+		stop(gather, FLAG_UNREADABLE);
+		segments = 0;
+	}
 	gather->first_vector = gather->vector = vector;
-	/* Of too many the kernel takes none. */
-	gather->first_segments = gather->segments = segments > MAX_SEGMENTS ? 0 : segments;
+	gather->first_segments = gather->segments = segments;
 }
 
 static __always_inline void next_message(struct cpu_state *state)
@@ -281,33 +285,30 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 }
 
-/* Do one step; say whether there is another. */
+/* Do one step; say whether there is another. Of small messages, each is one step. */
 static __always_inline bool step(void *context, struct cpu_state *state)
 {
 	struct gather *gather = &state->gather;
 
-	if (gather->left) {
-		next_piece(context, state);
-		return true;
-	}
-	if (gather->segments) {
-		next_segment(gather);
-		return true;
-	}
-	if (gather->open) {
-		gather->open = 0;
-		if (gather->reread)
-			send_reread(context, state);
-		else
-			send_enter(context, state);
-		return true;
-	}
-	if (gather->messages) {
+	if (!gather->open) {
+		if (!gather->messages) {
+			end_call(state);
+			return false;
+		}
 		next_message(state);
-		return true;
 	}
-	end_call(state);
-	return false;
+	if (!gather->left && gather->segments)
+		next_segment(gather);
+	if (gather->left)
+		next_piece(context, state);
+	if (gather->left || gather->segments)
+		return true;
+	gather->open = 0;
+	if (gather->reread)
+		send_reread(context, state);
+	else
+		send_enter(context, state);
+	return true;
 }
 
 /* There are no more steps: the messages that are left are lost, and said to be. */
