@@ -1,7 +1,8 @@
 /* Reading the payload of a call: one buffer, or a vector, or messages with a vector each.
  *
- * One step is the next message, the next segment, or up to a piece of a segment. A program takes
- * STEPS of them and then goes on in itself, which the kernel allows 33 times. A whole piece is
+ * One step is up to a piece of a segment, after going on to the next segment and the next message
+ * if need be, or sending an event. A program takes STEPS of them and then goes on in itself, which
+ * the kernel allows 33 times. A whole piece is
  * sent on as a part, and what is left goes with the record of the call, which comes last.
  */
 #pragma once
@@ -252,9 +253,11 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 	if (at >= PIECE) {
 		send_part(context, state);
-		if (gather->stopped)
+		if (gather->stopped) {
 			gather->left = 0;
-		return;
+			return;
+		}
+		at = 0;
 	}
 	if (size > PIECE - at)
 		size = PIECE - at;
@@ -285,28 +288,26 @@ static __always_inline bool step(void *context, struct cpu_state *state)
 {
 	struct gather *gather = &state->gather;
 
-	if (gather->left) {
-		next_piece(context, state);
-		return true;
-	}
-	if (gather->segments) {
-		next_segment(gather);
-		return true;
-	}
-	if (gather->open) {
-		gather->open = 0;
-		if (gather->reread)
-			send_reread(context, state);
-		else
-			send_enter(context, state);
-		return true;
-	}
-	if (gather->messages) {
+	if (!gather->left && !gather->segments) {
+		if (gather->open) {
+			gather->open = 0;
+			if (gather->reread)
+				send_reread(context, state);
+			else
+				send_enter(context, state);
+			return true;
+		}
+		if (!gather->messages) {
+			end_call(state);
+			return false;
+		}
 		next_message(state);
-		return true;
 	}
-	end_call(state);
-	return false;
+	if (!gather->left && gather->segments)
+		next_segment(gather);
+	if (gather->left)
+		next_piece(context, state);
+	return true;
 }
 
 /* There are no more steps: the messages that are left are lost, and said to be. */
