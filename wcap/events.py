@@ -462,6 +462,15 @@ class EventBatch:
         return duration
 
     @property
+    def has_payload(self) -> Column:
+        """Whether any of the payload is known, if only that it is empty (bool)."""
+        flags = self.flags
+        unseen = (flags & np.uint32(EventFlag.UNREADABLE | EventFlag.PAYLOAD_LOST)) != 0
+        never = (flags & np.uint32(EventFlag.NO_PAYLOAD)) != 0
+        known: Column = ~(never | (unseen & (self.captured == 0)))
+        return known
+
+    @property
     def target(self) -> Column:
         """Position in `targets` of what the descriptor stood for (uint32)."""
         return self.column("target")
