@@ -63,6 +63,8 @@ def is_unseen(event: Event) -> bool:
     """Follow section 5.5 of SPEC.md to the letter."""
     if UNREADABLE not in event.flags:
         return False
+    if event.flags & (EventFlag.NO_PAYLOAD | EventFlag.UNSENT):
+        return False
     return event.returned is None or event.returned > event.captured
 
 

@@ -75,6 +75,30 @@ def test_a_chunk_tells_nothing_of_events_that_it_does_not_hold(batch, data):
     assert secret[:15] not in encode_events(hidden.select(slice(0, 1)), CLOCK)[0]
 
 
+def test_a_chunk_of_calls_recorded_at_exit_says_that_a_reader_has_to_know():
+    """SPEC W12"""
+    ended = batch_of(write(b"a"), write(b"b", flags=EventFlag.AT_EXIT))
+
+    assert msgpack.unpackb(encode_events(ended, CLOCK)[0])["essential"] == ["at-exit"]
+    assert "essential" not in msgpack.unpackb(encode_events(batch_of(write()), CLOCK)[0])
+
+
+@pytest.mark.parametrize(
+    ("facts", "columns"),
+    [
+        ({}, set()),
+        ({"offset": 7}, {"offset"}),
+        ({"source_fd": 3, "source": Target("pipe")}, {"source_fd", "source", "target"}),
+        ({"address": "127.0.0.1:53"}, {"address"}),
+    ],
+)
+def test_a_chunk_has_the_optional_columns_that_its_events_speak_of(facts, columns):
+    """SPEC W13"""
+    body = msgpack.unpackb(encode_events(batch_of(write(), write(**facts)), CLOCK)[0])
+
+    assert set(body["columns"]) & {*OPTIONAL, "target"} == columns
+
+
 def test_a_chunk_of_too_many_events_is_refused_before_memory_is_taken():
     """SPEC R4"""
     with pytest.raises(LimitError, match="1048577 events"):

@@ -71,7 +71,7 @@ def test_a_batch_names_its_columns():
 
     assert len(batch) == 2
     for name in COLUMNS:
-        assert getattr(batch, name) is batch.column(name)
+        assert getattr(batch, name).tolist() == batch.column(name).tolist()
     assert batch.pid.tolist() == [100, 7]
     assert batch.has_result.tolist() == [True, True]
     assert [column.tolist() for column in batch.bounds] == [[0, 1], [1, 3]]

@@ -13,7 +13,7 @@ from support import STARTED_NS, batch_of, write
 
 from wcap.errors import FilterError, UnknownFormatError
 from wcap.escape import escape_text
-from wcap.events import EventBatch, EventFlag
+from wcap.events import EventBatch, EventFlag, Target
 from wcap.exporters import EXPORTERS, find, jsonl
 from wcap.exporters.shared import SLICE_ROWS, PayloadForm, parse_forms
 
@@ -134,8 +134,107 @@ def test_a_json_line_holds_all_that_is_known_in_a_fixed_order():
     assert line == (
         f'{{"time_ns":{STARTED_NS},"pid":7,"tid":8,"ppid":6,"comm":"nginx","syscall":"write",'
         '"fd":2,"count":9,"captured":4,"returned":5,"duration_ns":1500,"cpu":3,"sequence":1,'
-        '"flags":["truncated","read_at_exit"],"text":"hi\\ufffd\\n","data_b64":"aGn/Cg=="}\n'
+        '"flags":["truncated","read_at_exit"],"target":null,"target_kind":null,"offset":null,'
+        '"source_fd":null,"source":null,"address":null,'
+        '"text":"hi\\ufffd\\n","data_b64":"aGn/Cg=="}\n'
     )
+
+
+FILE = Target("file", "/var/log/x", deleted=True)
+SOCKET = Target("udp", local="[::1]:5", peer="[::1]:80")
+PLACES = ("target", "target_kind", "offset", "source_fd", "source", "address")
+
+
+def places(row: dict) -> list:
+    return [row[name] for name in PLACES]
+
+
+def test_json_says_where_to_and_has_null_for_what_a_call_does_not_have():
+    batch = batch_of(
+        write(target=FILE, offset=-1),
+        write(),
+        write(target=SOCKET, address="[::1]:53"),
+        write(target=SOCKET, source_fd=4, source=FILE, offset=2**63 - 1),
+        write(source_fd=0),
+        write(target=Target("file", "/\udcff")),
+    )
+
+    rows = json_rows(batch)
+
+    log, udp = "/var/log/x (deleted)", "udp [::1]:5→[::1]:80"
+    assert [places(row) for row in rows] == [
+        [log, "file", -1, None, None, None],
+        [None, None, None, None, None, None],
+        [udp, "udp", None, None, None, "[::1]:53"],
+        [udp, "udp", 2**63 - 1, 4, log, None],
+        [None, None, None, 0, None, None],
+        ["/\ufffd", "file", None, None, None, None],
+    ]
+    assert len({tuple(row) for row in rows}) == 1
+
+
+def test_csv_has_the_place_between_flags_and_payload_and_empty_cells_for_what_is_not_there():
+    header, *rows = exported(
+        "csv",
+        batch_of(
+            write(b"x", target=FILE, offset=-1),
+            write(b"x"),
+            write(b"x", target=SOCKET, source_fd=4, source=FILE, address="/run/a,b"),
+        ),
+    ).split("\r\n")[:-1]
+
+    assert header.endswith(f",flags,{','.join(PLACES)},text")
+    assert [row.split(",", 14)[14] for row in rows] == [
+        ',"/var/log/x (deleted)","file",-1,,,,"x"',
+        ',,,,,,,"x"',
+        ',"udp [::1]:5→[::1]:80","udp",,4,"/var/log/x (deleted)","/run/a,b","x"',
+    ]
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_paths_and_addresses_are_as_harmless_as_payloads(name):
+    hostile = "=\x1b[2J\x9b\x7f\n\u202e"
+    batch = batch_of(
+        write(
+            target=Target(hostile, hostile),
+            source_fd=1,
+            source=Target("file", hostile),
+            address=hostile,
+        )
+    )
+
+    text = exported(name, batch)
+
+    assert text.replace("\r\n", "").replace("\n", "").isprintable()
+    if name == "csv":
+        (row,) = csv_rows(batch)
+        for cell in ("target", "target_kind", "source", "address"):
+            assert row[cell].startswith("'=\\x1b[2J")
+
+
+@pytest.mark.parametrize("flag", [EventFlag.NO_PAYLOAD, EventFlag.PAYLOAD_LOST])
+def test_a_payload_that_is_not_there_is_null_in_json_and_empty_in_csv(flag):
+    batch = batch_of(write(b"", count=5, flags=flag), write(b""))
+
+    absent, empty = json_rows(batch)
+    first, second = exported("csv", batch).split("\r\n")[1:3]
+
+    assert (absent["text"], absent["data_b64"], absent["flags"]) == (None, None, flag.names)
+    assert (empty["text"], empty["data_b64"]) == ("", "")
+    assert first.endswith(",,")
+    assert second.endswith(',""')
+
+
+def test_what_was_captured_of_a_payload_that_was_lost_is_there():
+    (row,) = json_rows(batch_of(write(b"ab", count=5, flags=EventFlag.PAYLOAD_LOST)))
+
+    assert row["text"] == "ab"
+
+
+def test_an_event_seen_at_its_exit_has_a_result_and_no_duration():
+    (row,) = json_rows(batch_of(write(flags=EventFlag.AT_EXIT)))
+
+    assert (row["returned"], row["duration_ns"]) == (6, None)
 
 
 @given(st.lists(st.tuples(payloads, comms), max_size=5))
@@ -153,7 +252,7 @@ def test_json_is_valid_whatever_payloads_and_names_hold(events):
         line.encode()
 
 
-@pytest.mark.parametrize("flag", [EventFlag.UNFINISHED, EventFlag.RESULT_LOST])
+@pytest.mark.parametrize("flag", [EventFlag.UNFINISHED, EventFlag.RESULT_LOST, EventFlag.UNSENT])
 def test_an_unknown_result_is_null_in_json(flag):
     known, unknown = json_rows(batch_of(write(), write(flags=flag, returned=0, duration_ns=0)))
 
@@ -202,9 +301,9 @@ def test_csv_has_a_header_and_ends_its_lines_as_rfc_4180_says():
 
     assert text == (
         "time,time_ns,pid,tid,ppid,comm,syscall,fd,count,captured,returned,duration_ns,cpu,"
-        "sequence,flags,text\r\n"
+        "sequence,flags,target,target_kind,offset,source_fd,source,address,text\r\n"
         f"2026-01-02T03:04:05.000000000Z,{STARTED_NS},100,100,1,"
-        '"hello","write",2,9,6,9,1500,0,1,truncated,"a ""b""\\n"\r\n'
+        '"hello","write",2,9,6,9,1500,0,1,truncated,,,,,,,"a ""b""\\n"\r\n'
     )
 
 
@@ -213,6 +312,7 @@ def test_csv_and_json_agree_on_every_column():
         write(b"one", after_ns=1, ppid=None),
         write(b"two", after_ns=2, returned=-32, cpu=1),
         write(b"three", after_ns=3, flags=EventFlag.UNFINISHED),
+        write(b"four", after_ns=4, target=FILE, offset=7, source_fd=3, address="[::1]:9"),
     )
 
     for row, values in zip(csv_rows(batch), json_rows(batch), strict=True):
@@ -295,9 +395,9 @@ def test_what_is_unknown_is_an_empty_cell():
     (row,) = csv_rows(batch, data="text,base64,hex")
 
     assert [name for name, cell in row.items() if cell == ""] == [
-        "ppid", "returned", "duration_ns", "text", "data_b64", "data_hex",
+        "ppid", "returned", "duration_ns", *PLACES, "text", "data_b64", "data_hex",
     ]  # fmt: skip
-    assert exported("csv", batch).endswith("unreadable result_lost,\r\n")
+    assert exported("csv", batch).endswith("unreadable result_lost,,,,,,,\r\n")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import STARTED_NS, batch_of, write
 
 from wcap.errors import UnknownFormatError
-from wcap.events import EventFlag, Gap
+from wcap.events import EventFlag, Gap, Target
 from wcap.render import STYLES, make_renderer, parts
 from wcap.render.payload import QUOTED, RUNNING, payload_texts
 from wcap.render.window import cells, fit
@@ -78,6 +78,34 @@ def test_a_line_says_what_is_special_about_a_write(facts, shown):
     assert line(**facts) == f"hello 100/100 write(1) {shown}"
 
 
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"flags": EventFlag.UNSENT}, '= ? (not sent) "hello\\n"'),
+        ({"flags": EventFlag.AT_EXIT}, '= 6 "hello\\n"'),
+        (
+            {"count": 64, "flags": EventFlag.PAYLOAD_LOST},
+            '= 64 <0.000001500> "hello\\n" [58 B lost]',
+        ),
+        (
+            {"data": b"", "count": 64, "flags": EventFlag.PAYLOAD_LOST},
+            "= 64 <0.000001500> [64 B lost]",
+        ),
+        (
+            {"count": 9, "flags": EventFlag.PAYLOAD_LOST | EventFlag.UNREADABLE},
+            '= 9 <0.000001500> "hello\\n" [3 B unreadable or lost]',
+        ),
+        ({"data": b"", "count": 64, "flags": EventFlag.NO_PAYLOAD}, "= 64 <0.000001500>"),
+        (
+            {"data": b"", "count": 64, "returned": 9, "flags": EventFlag.NO_PAYLOAD},
+            "= 9 of 64 <0.000001500>",
+        ),
+    ],
+)
+def test_a_line_says_what_is_special_about_the_newer_calls(facts, shown):
+    assert line(**facts) == f"hello 100/100 write(1) {shown}"
+
+
 def test_each_line_of_a_batch_has_the_facts_of_its_own_event():
     text = render(
         write(b"a", comm="one", fd=1),
@@ -130,6 +158,129 @@ def test_an_unknown_style_or_time_is_named():
         make_renderer("tabular", started_ns=0)
     with pytest.raises(UnknownFormatError, match=r"local, iso.* expected, 'noon' found"):
         make_renderer(started_ns=0, time="noon")
+
+
+# Where to
+
+LOG = Target("file", "/var/log/x")
+WEB = Target("tcp", local="127.0.0.1:51874", peer="127.0.0.1:11111")
+PAGE = Target("file", "/srv/index.html")
+NOWHERE = {"data": b"", "count": 6, "flags": EventFlag.NO_PAYLOAD}
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"fd": 3}, "write(3)"),
+        ({"fd": 3, "target": LOG}, "write(3</var/log/x>)"),
+        (
+            {"fd": 4, "target": WEB, "syscall": "sendto"},
+            "sendto(4<tcp 127.0.0.1:51874→127.0.0.1:11111>)",
+        ),
+        ({"fd": 3, "target": Target("pipe", inode=7)}, "write(3<pipe:[7]>)"),
+        (
+            {"fd": 3, "target": Target("file", "/tmp/a b", deleted=True)},
+            "write(3</tmp/a b (deleted)>)",
+        ),
+        ({"fd": 3, "offset": 4096, "syscall": "pwrite64"}, "pwrite64(3, @4096)"),
+        ({"fd": 3, "offset": -1, "target": LOG}, "write(3</var/log/x>, @-1)"),
+        (
+            {
+                "fd": 5,
+                "target": Target("udp", local="0.0.0.0:40000"),
+                "address": "127.0.0.1:53",
+                "syscall": "sendto",
+            },
+            "sendto(5<udp 0.0.0.0:40000>, to 127.0.0.1:53)",
+        ),
+        (
+            {"fd": 4, "target": WEB, "source_fd": 3, "source": PAGE, "syscall": "sendfile"},
+            "sendfile(4<tcp 127.0.0.1:51874→127.0.0.1:11111>, from 3</srv/index.html>)",
+        ),
+        ({"fd": 4, "source_fd": 3, "syscall": "tee"}, "tee(4, from 3)"),
+        (
+            {"fd": 4, "offset": 0, "source_fd": 3, "source": PAGE},
+            "write(4, @0, from 3</srv/index.html>)",
+        ),
+    ],
+)
+def test_a_line_says_what_a_descriptor_stood_for_and_what_else_the_call_was_given(facts, shown):
+    assert line(**facts) == f'hello 100/100 {shown} = 6 <0.000001500> "hello\\n"'
+
+
+def test_each_line_has_the_place_of_its_own_event():
+    text = render(
+        write(b"", fd=3, target=LOG, offset=5),
+        write(b"", fd=3, target=PAGE),
+        write(b"", fd=3, address="[::1]:53"),
+        write(b"", fd=3, target=LOG, offset=6),
+        write(b"", fd=3, source_fd=9),
+    )
+
+    assert [
+        line.split()[3:] for line in text.replace(' = 0 <0.000001500> ""', "").splitlines()
+    ] == [
+        ["write(3</var/log/x>,", "@5)"],
+        ["write(3</srv/index.html>)"],
+        ["write(3,", "to", "[::1]:53)"],
+        ["write(3</var/log/x>,", "@6)"],
+        ["write(3,", "from", "9)"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"target": Target("file", '/x>) = 9 "')}, 'write(1</x\\x3e) = 9 ">)'),
+        ({"target": Target("file", "/<a>\x1b[2J\n")}, "write(1</\\x3ca\\x3e\\x1b[2J\\n>)"),
+        ({"target": Target("file", "/\\x3e")}, "write(1</\\\\x3e>)"),
+        ({"target": Target("file", "/\udcff")}, "write(1</\\xff>)"),
+        ({"target": Target("\x07", inode=1)}, "write(1<\\x07:[1]>)"),
+        ({"address": "/run/a) = 9"}, 'write(1, to "/run/a) = 9")'),
+        ({"address": "@\x00\u202e"}, 'write(1, to "@\\x00\\u202e")'),
+        ({"source_fd": 3, "source": Target("file", "/>\r")}, "write(1, from 3</\\x3e\\r>)"),
+    ],
+)
+def test_no_path_and_no_address_can_pass_for_anything_else(facts, shown):
+    assert line(**facts).startswith(f"hello 100/100 {shown} = 6 <")
+
+
+def test_the_hex_style_has_the_same_line():
+    text = render(write(b"", fd=3, target=LOG, offset=5), write(**NOWHERE), style="hex")
+
+    assert text == (
+        "    0.000000000 hello 100/100 write(3</var/log/x>, @5) = 0 <0.000001500>\n"
+        "    0.000000000 hello 100/100 write(1) = 6 <0.000001500>\n"
+    )
+
+
+def test_the_block_style_has_a_line_for_what_is_known_of_the_place():
+    text = render(
+        write(b"x", fd=3, target=LOG, offset=5),
+        write(fd=4, target=WEB, source_fd=3, source=PAGE, syscall="sendfile", **NOWHERE),
+        write(b"x", fd=5, address="127.0.0.1:53", target=Target("udp", local="\x1b")),
+        style="block",
+    )
+
+    first, second, third = (block.splitlines() for block in text.split("\n\n")[:3])
+    assert first[5:9] == ["FD:      3", "Target:  /var/log/x", "Offset:  5", "Count:   1"]
+    assert second[4:] == [
+        "Call:    sendfile",
+        "FD:      4",
+        "Target:  tcp 127.0.0.1:51874→127.0.0.1:11111",
+        "From:    3</srv/index.html>",
+        "Count:   6",
+        "Result:  6 <0.000001500>",
+    ]
+    assert third[6:8] == ["Target:  udp \\x1b", "To:      127.0.0.1:53"]
+
+
+def test_the_snoop_style_stays_as_its_model_prints():
+    text = render(
+        write(b"x", fd=1, target=LOG, offset=5), write(fd=4, source_fd=3, **NOWHERE), style="snoop"
+    )
+
+    assert text == '"hello" (100,1) OUT >> "x"\n"hello" (100,1) FD 4 >>\n'
 
 
 # Payloads
@@ -328,6 +479,18 @@ def test_the_text_style_marks_what_is_missing_as_no_program_can():
     )
 
     assert text == "ab\\[8 B missing]\\[64 B unreadable]\\\\[8 B missing]"
+
+
+def test_the_text_style_marks_what_was_lost_and_what_calls_without_a_payload_wrote():
+    text = render(
+        write(b"ab", count=10, flags=EventFlag.PAYLOAD_LOST),
+        write(syscall="sendfile", returned=4, **NOWHERE),
+        write(syscall="splice", returned=-32, **NOWHERE),
+        write(b"cd"),
+        style="text",
+    )
+
+    assert text == "ab\\[8 B lost]\\[4 B by sendfile]cd"
 
 
 def test_a_gap_in_text_stands_on_a_line_of_its_own():

@@ -14,7 +14,7 @@ from wcap.filters import Filter
 from wcap.stats import GROUPINGS, OCTAVES, Tally, collect, octaves, ranked
 from wcap.timeline import Timeline
 
-NO_RESULT = (EventFlag.UNFINISHED, EventFlag.RESULT_LOST)
+NO_RESULT = (EventFlag.UNFINISHED, EventFlag.RESULT_LOST, EventFlag.UNSENT)
 HUGE = (1 << 64) - 1
 
 events = st.builds(

@@ -160,6 +160,12 @@ class Bypass:
     how: str
     count: int | None = None
 
+    @property
+    def told(self) -> str:
+        """What the process did, such as ``process 812 (foo) wrote through io_uring``."""
+        what = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
+        return f"process {self.pid} ({self.comm}) {what.get(self.how, f'wrote by {self.how}')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -456,9 +462,38 @@ class EventBatch:
         return duration
 
     @property
+    def has_payload(self) -> Column:
+        """Whether any of the payload is known, if only that it is empty (bool)."""
+        flags = self.flags
+        unseen = (flags & np.uint32(EventFlag.UNREADABLE | EventFlag.PAYLOAD_LOST)) != 0
+        never = (flags & np.uint32(EventFlag.NO_PAYLOAD)) != 0
+        known: Column = ~(never | (unseen & (self.captured == 0)))
+        return known
+
+    @property
     def target(self) -> Column:
         """Position in `targets` of what the descriptor stood for (uint32)."""
         return self.column("target")
+
+    @property
+    def offset(self) -> Column:
+        """Place in the file that the call gave, in bytes; optional (int64)."""
+        return self.column("offset")
+
+    @property
+    def source_fd(self) -> Column:
+        """Descriptor that the call read from; optional (int32)."""
+        return self.column("source_fd")
+
+    @property
+    def source(self) -> Column:
+        """Position in `targets` of what that stood for; optional (uint32)."""
+        return self.column("source")
+
+    @property
+    def address(self) -> Column:
+        """Position in `addresses` of where a message was sent to; optional (uint32)."""
+        return self.column("address")
 
     @property
     def data(self) -> bytes:

@@ -12,7 +12,7 @@ from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write, write_ca
 from wcap.cli import main
 from wcap.cli.verdict import missing, verdict
 from wcap.errors import FormatError
-from wcap.events import EventFlag, Gap
+from wcap.events import Bypass, EventFlag, Gap
 from wcap.format import End
 from wcap.summary import Facts, Hole
 from wcap.writer import CaptureWriter, open_output
@@ -72,7 +72,7 @@ def test_everything_that_is_known_is_said(path, capsys):
         out
         == f"""\
 file              {path}, {size / 1024:.1f} KiB ({size:,} bytes)
-format            1.0, indexed
+format            1.1, indexed
 started           2026-01-02T03:04:05.000000Z
 ended             2026-01-02T03:04:17.500000Z, command ended, after 10 s
 command           make -j8 'a b'
@@ -116,6 +116,8 @@ def test_json_has_the_documented_keys(path, capsys):
         "failed_events": 0,
         "truncated_events": 1,
         "unreadable_events": 0,
+        "payload_lost_events": 0,
+        "bypassed": [],
         "unseen_events": 0,
         "unfinished": 0,
         "results_lost": 0,
@@ -129,7 +131,7 @@ def test_json_has_the_documented_keys(path, capsys):
         "exit_status": None,
         "unfollowed": 0,
         "end_warnings": [],
-        "format_version": "1.0",
+        "format_version": "1.1",
         "file_bytes": path.stat().st_size,
         "chunks": 1,
         "cpus": 1,
@@ -279,7 +281,7 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
 
     assert "and 10 more (--json)" in out
     assert out.count("ring buffer full") == 20
-    assert found["gaps"] == [dataclasses.asdict(gap) for gap in gaps]
+    assert found["gaps"] == [{**dataclasses.asdict(gap), "processes": []} for gap in gaps]
     assert found["missing"] == ["150 events lost in 30 gaps"]
 
 
@@ -297,6 +299,14 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
         ({"lost_results": {"queue full": 2}}, "results of 2 events lost (queue full 2)"),
         ({"reason": "error"}, "recording failed: what came after the last event may be missing"),
         ({"unfollowed": 3}, "children not recorded, being too many: 3"),
+        (
+            {"bypassed": (Bypass(812, "foo", "io_uring", 1009),)},
+            "process 812 (foo) wrote through io_uring: 1,009 requests are not in this capture",
+        ),
+        (
+            {"bypassed": (Bypass(812, "foo", "compat"),)},
+            "process 812 (foo) is a 32-bit program: its writes are not in this capture",
+        ),
     ],
 )
 def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
@@ -393,3 +403,23 @@ def test_what_is_no_capture_is_refused_in_one_line(path, capsys):
     assert out == ""
     assert err.startswith(f"wcap: {path}: not a wcap capture")
     assert err.count("\n") == 1
+
+
+def test_a_gap_names_the_processes_that_lost_events(path, capsys):
+    gap = Gap(0, 2, 9, 8, 1, 2, "buffer-full", ((812, 5), (815, 2)))
+    write_capture(path, batch_of(write()), gaps=[gap])
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert "buffer-full, 5 of process 812, 2 of process 815" in out
+    assert found["gaps"][0]["processes"] == [[812, 5], [815, 2]]
+
+
+def test_payloads_whose_end_was_lost_are_something_missing(path, capsys):
+    closed(path, batch_of(write(b"abc", count=9, flags=EventFlag.PAYLOAD_LOST)))
+
+    status, out = run(capsys, path)
+
+    assert status == 3
+    assert "the end of 1 payload lost: the kernel's buffer was full" in out

@@ -9,18 +9,47 @@ from hypothesis import strategies as st
 
 from wcap.filters import CommPattern
 from wcap.recorder import choice
-from wcap.recorder.choice import Conditions
+from wcap.recorder.choice import ANYONE, Cgroup, Conditions
 
 WORD = re.compile(r"0x[0-9a-f]+(?=ULL)")
 NAMES = st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name)
 
 
 def test_a_kind_is_passed_on_only_when_it_has_values():
-    assert choice.flags(Conditions()) == []
+    assert choice.flags(ANYONE, ANYONE) == []
     patterns = (CommPattern(b"a"), CommPattern(b"b", prefix=True))
-    [flag] = choice.flags(Conditions(comms=patterns))
+    [flag] = choice.flags(Conditions(comms=patterns), ANYONE)
     assert flag.startswith("-DCOMMS=X(0x")
     assert flag.count("X(") == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "flag"),
+    [("users", (0, 1000), "USERS=X(0) X(1000)"), ("fds", (1, 2), "FDS=X(1) X(2)")],
+)
+def test_what_is_left_out_has_a_list_of_its_own(kind, values, flag):
+    conditions = Conditions(**{kind: values})
+
+    assert choice.flags(conditions, ANYONE) == [f"-D{flag}"]
+    assert choice.flags(ANYONE, conditions) == [f"-DNOT_{flag}"]
+
+
+def test_numbers_that_may_be_used_again_stand_in_a_map():
+    chosen, left_out = Conditions(tids=(7, 8)), Conditions(tids=(9,), pids=(7,))
+
+    assert choice.flags(chosen, left_out) == ["-DTIDS", "-DNOT_TIDS", "-DNOT_PIDS", "-DNUMBERED"]
+    assert choice.numbered(chosen, left_out) == {7: 1 | 4, 8: 1, 9: 2}
+
+
+def test_cgroups_are_counted_and_stand_for_their_places():
+    chosen = Conditions(cgroups=(Cgroup("/c", "/a"),))
+    left_out = Conditions(cgroups=(Cgroup("/c", "/b"), Cgroup("/c", "/d")))
+
+    assert choice.flags(chosen, left_out) == [
+        "-DCGROUPS=X(0)",
+        "-DNOT_CGROUPS=X(1) X(2)",
+        "-DCGROUP_COUNT=3",
+    ]
 
 
 def kernel_matches(pattern, name):

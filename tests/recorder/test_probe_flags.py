@@ -9,6 +9,7 @@ from wcap.errors import MissingDependencyError
 from wcap.filters import CommPattern
 from wcap.recorder import choice, probe
 from wcap.recorder.choice import Conditions
+from wcap.recorder.members import Layout
 from wcap.recorder.probe import Losses, ProbeOptions, import_bcc
 from wcap.recorder.records import sizes
 
@@ -19,14 +20,14 @@ def options(**facts):
 
 
 def flags(**facts):
-    return probe._flags(options(**facts), 8)
+    return probe._flags(options(**facts), 8, Layout())
 
 
 def test_the_sizes_are_passed_on():
     found = flags(snaplen=100)
 
     assert {"-DCPUS=8", "-DSNAPLEN=100"} <= set(found)
-    assert {f"-D{name}={size}" for name, size in sizes(100).items()} <= set(found)
+    assert {f"-D{name}={size}" for name, size in sizes(at_exit=False).items()} <= set(found)
 
 
 @pytest.mark.parametrize(
@@ -48,22 +49,37 @@ def test_every_excluded_process_is_named():
     assert "-DEXCLUDED=X(7) X(812)" in flags(excluded=(7, 812))
 
 
-@pytest.mark.parametrize("switch", ["targets", "either", "follow"])
+@pytest.mark.parametrize("switch", ["targets", "either", "follow", "at_exit"])
 def test_a_switch_is_passed_on_only_when_it_is_on(switch):
     assert f"-D{switch.upper()}" not in flags()
     assert f"-D{switch.upper()}" in flags(**{switch: True})
 
 
 def test_conditions_are_passed_on():
-    chosen = Conditions(comms=(CommPattern(b"a"),))
-    assert set(choice.flags(chosen)) < set(flags(chosen=chosen))
+    chosen, left_out = Conditions(comms=(CommPattern(b"a"),)), Conditions(users=(7,))
+    assert set(choice.flags(chosen, left_out)) < set(flags(chosen=chosen, left_out=left_out))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, {"-DKINDS=2047", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(kinds=("file", "tty"))}, {"-DKINDS=9", "-DUNKNOWN_WANTED=0"}),
+        ({"left_out": Conditions(kinds=("file",))}, {"-DKINDS=2046", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(paths=("/x",))}, {"-DPATHS"}),
+        ({"left_out": Conditions(paths=("/x",))}, {"-DPATHS"}),
+    ],
+)
+def test_what_may_be_written_to_is_passed_on(facts, expected):
+    assert expected <= set(flags(**facts))
+    assert "-DPATHS" not in flags()
 
 
 def test_losses_are_named_by_cause_and_none_is_named_without_one():
-    raw = probe._Losses(enters_full=3, exits_other=2, processes=1, follows=4)
+    raw = probe._Losses(enters_full=3, exits_other=2, processes=1, targets=9, follows=4)
 
-    assert probe._named(raw) == Losses({"buffer-full": 3}, {"other": 2}, 1, 4)
-    assert probe._named(probe._Losses(0, 5, 6)) == Losses({"other": 5}, {"buffer-full": 6}, 0, 0)
+    assert probe._named(raw) == Losses({"buffer-full": 3}, {"other": 2}, 1, 9, 4)
+    assert probe._named(probe._Losses(0, 5, 6)) == Losses({"other": 5}, {"buffer-full": 6}, 0, 0, 0)
 
 
 @pytest.fixture

@@ -366,7 +366,7 @@ static __always_inline int send_process(void *context, struct cpu_state *state, 
 	fill(&process->prefix, KIND_PROCESS, pid_tgid, CLOCK());
 	process->uid = ids;
 	process->gid = ids >> 32;
-	bpf_get_current_comm(&process->comm, sizeof(process->comm));
+	read_own_name(&process->comm);
 	add_task_facts(process);
 #ifdef FILES
 	u64 task = CURRENT_TASK();

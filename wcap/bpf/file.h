@@ -12,41 +12,39 @@
 
 #ifdef FILES
 
-static __always_inline u64 at(const u8 *span, u32 offset)
-{
-	return *(u64 *)(span + offset);
-}
-
 /* A socket's addresses change when it is bound or connected. */
 static __always_inline void add_peer(struct open_file *found, u64 socket)
 {
-	u64 sock = 0, family = 0;
+	u64 sock, family = 0, port = 0, word;
 
-	READ(sock, socket, SOCKET_SK);
-	READ(*(u16 *)&family, sock, SOCK_FAMILY);
+	LOOK(sock, TYPED(socket, SOCKET_TYPE), SOCKET_SK);
+	sock = TYPED(sock, SOCK_TYPE_ID);
+	LOOK16(family, sock, SOCK_FAMILY);
 	found->peer[2] = family;
 	if (family == AF_INET) {
-		READ(found->peer[0], sock, SOCK_ADDRPAIR);
-		READ(*(u32 *)&found->peer[1], sock, SOCK_PORTPAIR);
+		LOOK(found->peer[0], sock, SOCK_ADDRPAIR);
+		LOOK32(port, sock, SOCK_PORTPAIR);
 	} else if (family == AF_INET6) {
-		u64 six[2] = {};
-
-		READ(six, sock, SOCK_V6_DADDR);
-		found->peer[0] = six[0] ^ six[1] << 1;
-		READ(*(u32 *)&found->peer[1], sock, SOCK_PORTPAIR);
-		READ(six, sock, SOCK_V6_RCV_SADDR);
-		found->peer[0] ^= six[0] << 2 ^ six[1] << 3;
+		LOOK32(port, sock, SOCK_PORTPAIR);
+		LOOK(found->peer[0], sock, SOCK_V6_DADDR);
+		LOOK(word, sock, SOCK_V6_DADDR + 8);
+		found->peer[0] ^= word << 1;
+		LOOK(word, sock, SOCK_V6_RCV_SADDR);
+		found->peer[0] ^= word << 2;
+		LOOK(word, sock, SOCK_V6_RCV_SADDR + 8);
+		found->peer[0] ^= word << 3;
 	} else if (family == AF_UNIX) {
-		READ(found->peer[0], sock, UNIX_PEER);
-		READ(found->peer[1], sock, UNIX_ADDR);
+		sock = TYPED(sock, UNIX_TYPE);
+		LOOK(found->peer[0], sock, UNIX_PEER);
+		LOOK(port, sock, UNIX_ADDR);
 	}
+	found->peer[1] = port;
 }
 
 /* Find the file that a descriptor of the current process stands for. */
 static __always_inline bool find_file(struct open_file *found, u32 fd)
 {
-	u64 place = CURRENT_TASK(), table, most = 0;
-	u8 span[FILE_SPAN], inode[INODE_SPAN];
+	u64 place = CURRENT_TASK(), file, most = 0, mode = 0;
 
 	LOAD(place, place, TASK_FILES);
 	if (!place)
@@ -55,19 +53,27 @@ static __always_inline bool find_file(struct open_file *found, u32 fd)
 	if (!place)
 		return false;
 	LOAD32(most, place, FDTABLE_MAX_FDS);
-	LOAD(table, place, FDTABLE_FD);
 	if (fd >= (u32)most)
 		return false;
-	READ(found->file, table, 8 * (u64)fd);
-	if (!found->file || bpf_probe_read_kernel(span, sizeof(span), (void *)(found->file + FILE_AT)))
+	LOAD(place, place, FDTABLE_FD);
+	READ(found->file, place, 8 * (u64)fd);
+	if (!found->file)
 		return false;
-	found->inode = at(span, FILE_INODE - FILE_AT);
-	found->dentry = at(span, FILE_PATH + PATH_DENTRY - FILE_AT);
-	if (bpf_probe_read_kernel(inode, sizeof(inode), (void *)found->inode))
+	file = TYPED(found->file, FILE_TYPE);
+	LOOK(found->inode, file, FILE_INODE);
+	LOOK(found->dentry, file, FILE_PATH + PATH_DENTRY);
+	if (!found->inode || !found->dentry)
 		return false;
-	found->number = at(inode, INODE_INO);
-	if ((*(u16 *)(inode + INODE_MODE) & S_IFMT) == S_IFSOCK)
-		add_peer(found, at(span, FILE_PRIVATE_DATA - FILE_AT));
+	u64 inode = TYPED(found->inode, INODE_TYPE);
+	LOOK(found->number, inode, INODE_INO);
+	LOOK(found->name, TYPED(found->dentry, DENTRY_TYPE), DENTRY_NAME);
+	LOOK16(mode, inode, INODE_MODE);
+	if ((mode & S_IFMT) == S_IFSOCK) {
+		u64 socket;
+
+		LOOK(socket, file, FILE_PRIVATE_DATA);
+		add_peer(found, socket);
+	}
 	return true;
 }
 
@@ -75,6 +81,7 @@ static __always_inline bool same_file(const struct open_file *one, const struct 
 {
 	return !((one->file ^ other->file) | (one->inode ^ other->inode) |
 		 (one->dentry ^ other->dentry) | (one->number ^ other->number) |
+		 (one->name ^ other->name) |
 		 (one->peer[0] ^ other->peer[0]) | (one->peer[1] ^ other->peer[1]) |
 		 (one->peer[2] ^ other->peer[2]));
 }
@@ -88,24 +95,26 @@ static __always_inline struct recent *recent_of(struct cpu_state *state, const s
  * Otherwise the file is in state->walk, to be described. */
 static __always_inline bool locate(struct cpu_state *state, u32 fd, struct known_target *target)
 {
-	struct open_file file = {};
+	struct open_file *file = &state->walk.file;
 
 	target->id = 0;
 	target->wanted = UNKNOWN_WANTED;
-	if (!find_file(&file, fd))
+	file->peer[0] = file->peer[1] = file->peer[2] = 0;
+	if (!find_file(file, fd))
 		return true;
-	struct recent *recent = recent_of(state, &file);
-	if (same_file(&recent->file, &file)) {
+	/* To the verifier, what is read back is no pointer any more, and may be calculated with. */
+	asm volatile("" ::: "memory");
+	struct recent *recent = recent_of(state, file);
+	if (same_file(&recent->file, file)) {
 		*target = recent->target;
 		return true;
 	}
-	struct known_target *known = known_targets.lookup(&file);
+	struct known_target *known = known_targets.lookup(file);
 	if (known) {
-		recent->file = file;
+		recent->file = *file;
 		recent->target = *target = *known;
 		return true;
 	}
-	state->walk.file = file;
 	state->walk.rounds = 0;
 	return false;
 }

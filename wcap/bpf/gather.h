@@ -38,7 +38,8 @@ static __always_inline void send_part(void *context, struct cpu_state *state)
 	struct part *part = &state->part.part;
 	u64 size = gather->fill;
 
-	fill(&part->prefix, KIND_PART, state->call.pid_tgid, state->call.time_ns);
+	/* Of its own time, or a perf buffer could not be drained in the midst of a large call. */
+	fill(&part->prefix, KIND_PART, state->call.pid_tgid, CLOCK());
 	part->sequence = gather->sequence;
 	part->captured = size;
 	VISIBLE(size);
@@ -61,7 +62,7 @@ static __always_inline void describe_call(struct enter *enter, struct cpu_state 
 	enter->count = state->gather.total;
 	enter->fd = call->fd;
 	enter->captured = state->gather.fill;
-	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
+	read_own_name(&enter->comm);
 	enter->target = call->target;
 	enter->extra = 0;
 #ifdef AT_EXIT

@@ -97,7 +97,8 @@ struct open_file {
 	u64 file;
 	u64 inode;
 	u64 dentry;
-	u64 number;
+	u64 number;  /* of the inode */
+	u64 name;    /* the hash and the length of the dentry's */
 	u64 peer[3]; /* of a socket: what may change while it is open */
 };
 
@@ -201,6 +202,14 @@ struct pending {
 	u16 unused;
 };
 
+/* Detaching takes the kernel long, so what is recorded is told here (`phase`, one number). */
+enum phase {
+	PHASE_RECORDING,
+	PHASE_ENDING, /* no new calls; what is under way may still end */
+	PHASE_ENDED,
+};
+
+BPF_ARRAY(phase, u32, 1);
 BPF_ARRAY(cpus, struct cpu_state, CPUS);
 BPF_ARRAY(losses, struct losses, CPUS);
 BPF_ARRAY(runs, struct run, CPUS * RUNS);
@@ -209,8 +218,17 @@ BPF_HASH(pendings, u32, struct pending, 8192);
 BPF_ARRAY(pendings_count, u64, 1);
 BPF_TABLE("lru_hash", struct open_file, struct known_target, known_targets, 16384);
 BPF_PROG_ARRAY(programs, PROGRAMS);
+#ifdef PATHS
+BPF_TABLE("lru_hash", u32, u8, ignored, 65536); /* targets whose path does not match */
+#endif
 #ifdef TARGETS
 BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
+#endif
+#ifdef NUMBERED
+BPF_HASH(numbered, u32, u8, 65536); /* enum numbered of choose.h */
+#endif
+#ifdef CGROUP_COUNT
+BPF_CGROUP_ARRAY(cgroups, CGROUP_COUNT);
 #endif
 
 #ifdef PERF
@@ -231,6 +249,14 @@ static __always_inline int send(void *context, void *record, u64 size)
 
 /* Keep clang from reasoning away a bound that the verifier must see. */
 #define VISIBLE(value) asm volatile("" : "+r"(value))
+
+static __always_inline bool has_come_to(u32 wanted)
+{
+	int first = 0;
+	u32 *now = phase.lookup(&first);
+
+	return !now || *now >= wanted;
+}
 
 /* The state of this CPU. */
 static __always_inline struct cpu_state *state_here(void)

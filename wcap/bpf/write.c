@@ -54,7 +54,7 @@ struct sys_exit {
 #endif
 
 /* Whether the current task, which makes a call, is recorded. A thread that calls again is not
- * looked for again: a process is a target until it ends. Names may change from call to call. */
+ * looked for again where the answer is steady. */
 static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
 {
 #ifdef STEADY
@@ -74,7 +74,8 @@ static __always_inline void stop_if_full(u64 pid_tgid)
 	u32 tgid = pid_tgid >> 32;
 	u8 yes = 1;
 
-	if (events.ringbuf_query(BPF_RB_AVAIL_DATA) < LOSSLESS)
+	/* bcc's own way to say this came after 0.26: wcap/recorder/casting.py puts the map in. */
+	if (bpf_ringbuf_query((void *)bpf_pseudo_fd(1, EVENTS_MAP), BPF_RB_AVAIL_DATA) < LOSSLESS)
 		return;
 	bpf_send_signal(SIGSTOP);
 	stopped.update(&tgid, &yes);
@@ -94,14 +95,10 @@ static __always_inline struct cpu_state *chosen(u32 fd)
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
 
-	if (!state)
+	if (!state || has_come_to(PHASE_ENDING))
 		return NULL;
 	state->skipped = 0;
-	if (!wanted_here(state, pid_tgid)) {
-		state->active = 0;
-		return NULL;
-	}
-	if (!fd_wanted(fd)) {
+	if (!fd_wanted(fd) || !wanted_here(state, pid_tgid)) {
 		skip(state, pid_tgid);
 		return NULL;
 	}
@@ -266,7 +263,7 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 #ifdef AT_EXIT
 	small.enter.returned = returned;
 #endif
-	bpf_get_current_comm(&small.enter.comm, sizeof(small.enter.comm));
+	read_own_name(&small.enter.comm);
 	VISIBLE(size);
 	if (size > SMALL || bpf_probe_read_user(small.payload, size, (void *)buffer))
 		return false;
@@ -528,7 +525,7 @@ int on_exit(struct sys_exit *context)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
-	if (!state)
+	if (!state || has_come_to(PHASE_ENDED))
 		return PASS;
 	if (state->skipped == pid_tgid) {
 		state->skipped = 0;
@@ -643,7 +640,7 @@ static __always_inline void pass_by(void *context, u64 pid_tgid, u32 how)
 	}
 	bypasses.update(&passer, &one);
 	fill(&bypass.prefix, KIND_BYPASS, pid_tgid, CLOCK());
-	bpf_get_current_comm(&bypass.comm, sizeof(bypass.comm));
+	read_own_name(&bypass.comm);
 	send(context, &bypass, sizeof(bypass));
 }
 
@@ -664,6 +661,21 @@ int on_uring_submit(struct tracepoint__io_uring__io_uring_submit_req *args)
 }
 #endif
 
+#ifdef MM_TASK_SIZE
+/* A 32-bit program has addresses up to here. */
+#define LAST_OF_32_BITS (1ULL << 32)
+
+static __always_inline bool is_compat(void)
+{
+	u64 memory, size = 0;
+
+	LOAD(memory, CURRENT_TASK(), TASK_MM);
+	if (memory)
+		LOAD(size, memory, MM_TASK_SIZE);
+	return size && size <= LAST_OF_32_BITS;
+}
+#endif
+
 int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -672,11 +684,8 @@ int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 	if (!state)
 		return PASS;
 
-#ifdef COMPAT_BIT
-	u64 flags = 0;
-
-	LOAD(flags, CURRENT_TASK(), TASK_THREAD_INFO + THREAD_INFO_FLAGS);
-	if (flags >> COMPAT_BIT & 1 && wanted(pid_tgid))
+#ifdef MM_TASK_SIZE
+	if (is_compat() && wanted(pid_tgid))
 		pass_by(args, pid_tgid, HOW_COMPAT);
 #endif
 	if (known.lookup(&tgid))
@@ -691,6 +700,9 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 
 #ifdef TARGETS
 	targets.delete(&pid);
+#endif
+#ifdef NUMBERED
+	numbered.delete(&pid);
 #endif
 	if (known.delete(&pid))
 		return PASS;

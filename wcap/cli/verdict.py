@@ -9,7 +9,7 @@ from wcap.cli.layout import moment, plural
 from wcap.errors import TruncatedError
 
 if TYPE_CHECKING:
-    from wcap.events import Gap
+    from wcap.events import Bypass, Gap
     from wcap.summary import Facts, Hole
 
 # A verdict names this many places of a kind; `wcap info --json` has them all.
@@ -59,6 +59,10 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield from _counted_otherwise(facts, facts.end.lost)
         if facts.end.unfollowed:
             yield f"children not recorded, being too many: {facts.end.unfollowed:,}", []
+        for words in _some(
+            [_bypass(b) for b in facts.end.bypassed[:_LISTED]], len(facts.end.bypassed)
+        ):
+            yield words, []
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
         yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
@@ -66,6 +70,9 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         causes = "" if facts.end is None else _causes(facts.end.lost_results)
         told = 0 if facts.end is None else sum(facts.end.lost_results.values())
         yield f"results of {plural(max(facts.results_lost, told), 'event')} lost{causes}", []
+    if facts.payload_lost:
+        what = f"the end of {plural(facts.payload_lost, 'payload')} lost"
+        yield f"{what}: the kernel's buffer was full", []
     if facts.unseen:
         what = f"{plural(facts.unseen, 'payload')} could not be read"
         yield f"{what}, and the kernel took more than was captured, or may have", []
@@ -105,7 +112,19 @@ def _on_cpus(events: Mapping[int, int]) -> list[str]:
 
 def _gap(gap: Gap) -> str:
     when = f"between {moment(gap.first_ns)} and {moment(gap.last_ns)}"
-    return f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
+    words = f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
+    whose = [f"{events:,} of process {pid}" for pid, events in gap.processes[:_LISTED]]
+    more = len(gap.processes) - len(whose)
+    others = [f"more of {plural(more, 'other')}"] if more else []
+    return f"{words}, {', '.join(whose + others)}" if whose else words
+
+
+def _bypass(bypass: Bypass) -> str:
+    if bypass.count is None:
+        missed = "its writes are"
+    else:
+        missed = f"{plural(bypass.count, 'request')} {'is' if bypass.count == 1 else 'are'}"
+    return f"{bypass.told}: {missed} not in this capture"
 
 
 def _hole(hole: Hole) -> str:

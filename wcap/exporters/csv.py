@@ -2,7 +2,8 @@
 
 Text cells are quoted and hold no control characters: those stand as backslash escapes, so a row is
 always one line, and nothing in it acts on a terminal. Text that a spreadsheet would run as a
-formula gets a single quote before it. Numbers are bare, and an empty cell means unknown.
+formula gets a single quote before it. Numbers are bare, and an empty cell means unknown, or that
+the call has no such thing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from wcap.exporters.shared import (
     Output,
     PayloadForm,
     measured,
+    placed,
     repeating,
     slices,
     unknown_payloads,
@@ -42,6 +44,12 @@ COLUMNS = (
     "cpu",
     "sequence",
     "flags",
+    "target",
+    "target_kind",
+    "offset",
+    "source_fd",
+    "source",
+    "address",
 )
 _LINE_END = "\r\n"
 # Bytes that stand as they are or become one of these escapes; the backslash has its turn first.
@@ -72,13 +80,14 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _times(batch),
         _writers(batch),
         *measured(batch, _size, _flags, unknown=""),
+        *placed(batch, _target, _origin, unknown=""),
         _payloads(batch, forms),
         strict=True,
     )
     return "".join(
         [
-            f"{time},{writer},{size},{took},{cpu},{sequence},{flags}{payload}"
-            for time, writer, size, took, cpu, sequence, flags, payload in rows
+            f"{time},{writer},{size},{took},{cpu},{number},{flags},{target},{offset},{origin}{data}"
+            for time, writer, size, took, cpu, number, flags, target, offset, origin, data in rows
         ]
     )
 
@@ -114,6 +123,18 @@ def _size(count: int, captured: int, returned: int, known: bool) -> str:
 
 def _flags(bits: int) -> str:
     return " ".join(EventFlag(bits).names)
+
+
+def _target(name: str | None, kind: str | None) -> str:
+    return f"{_name(name)},{_name(kind)}"
+
+
+def _origin(fd: int | None, source: str | None, address: str | None) -> str:
+    return f"{'' if fd is None else fd},{_name(source)},{_name(address)}"
+
+
+def _name(name: str | None) -> str:
+    return "" if name is None else _cell(name)
 
 
 def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:

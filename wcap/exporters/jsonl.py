@@ -17,6 +17,7 @@ from wcap.exporters.shared import (
     Output,
     PayloadForm,
     measured,
+    placed,
     repeating,
     slices,
     unknown_payloads,
@@ -40,8 +41,9 @@ def write(
 def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS) -> str:
     """Return a batch as JSON lines, each with its line end.
 
-    What is unknown is null: ``ppid``, ``returned``, ``duration_ns``, and the payload of an event
-    that could not be read. ``text`` is the payload as UTF-8, with U+FFFD for what is not.
+    What is unknown is null: ``ppid``, ``returned``, ``duration_ns``, ``target``, and a payload of
+    which nothing was captured. Null is also what a call does not have. ``text`` is the payload as
+    UTF-8, with U+FFFD for what is not.
     """
     return "".join([_format(part, forms) for part in slices(batch)])
 
@@ -51,14 +53,16 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         batch.time_ns.tolist(),
         _writers(batch),
         *measured(batch, _size, _flags, unknown="null"),
+        *placed(batch, _target, _origin, unknown="null"),
         _payloads(batch, forms),
         strict=True,
     )
     text = "".join(
         [
             f'{{"time_ns":{time},{writer},{size},"duration_ns":{took},'
-            f'"cpu":{cpu},"sequence":{sequence},"flags":{flags}{payload}}}\n'
-            for time, writer, size, took, cpu, sequence, flags, payload in rows
+            f'"cpu":{cpu},"sequence":{number},"flags":{flags},'
+            f'{target},"offset":{offset},{origin}{data}}}\n'
+            for time, writer, size, took, cpu, number, flags, target, offset, origin, data in rows
         ]
     )
     # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
@@ -66,7 +70,7 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
 
 
 def _writers(batch: EventBatch) -> list[str]:
-    comms = [quoted(untext(comm).decode("utf-8", "replace")) for comm in batch.comms]
+    comms = [_name(comm) for comm in batch.comms]
     calls = [quoted(call) for call in batch.syscalls]
 
     def form(process: int, tid: int, comm: int, call: int, fd: int) -> str:
@@ -86,6 +90,22 @@ def _size(count: int, captured: int, returned: int, known: bool) -> str:
 
 def _flags(bits: int) -> str:
     return "[" + ",".join(f'"{name}"' for name in EventFlag(bits).names) + "]"
+
+
+def _target(name: str | None, kind: str | None) -> str:
+    return f'"target":{_name(name)},"target_kind":{_name(kind)}'
+
+
+def _origin(fd: int | None, source: str | None, address: str | None) -> str:
+    return (
+        f'"source_fd":{"null" if fd is None else fd},'
+        f'"source":{_name(source)},"address":{_name(address)}'
+    )
+
+
+def _name(name: str | None) -> str:
+    """Format a name as the reader decoded it; bytes that are not UTF-8 become U+FFFD."""
+    return "null" if name is None else quoted(untext(name).decode("utf-8", "replace"))
 
 
 def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:

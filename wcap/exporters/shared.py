@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from wcap.errors import FilterError
-from wcap.events import Column, EventBatch, EventFlag
+from wcap.events import Column, EventBatch
 
 # The text of this many rows stays in a processor's cache: half again as fast as whole batches.
 SLICE_ROWS = 1024
@@ -59,9 +59,8 @@ def parse_forms(given: str) -> tuple[PayloadForm, ...]:
 
 
 def unknown_payloads(batch: EventBatch) -> list[int]:
-    """Return the rows of which nothing could be captured, which is not the same as empty."""
-    unreadable = (batch.flags & np.uint32(EventFlag.UNREADABLE)) != 0
-    rows: list[int] = np.flatnonzero(unreadable & (batch.captured == 0)).tolist()
+    """Return the rows whose payload is not known at all, which is not the same as empty."""
+    rows: list[int] = np.flatnonzero(~batch.has_payload).tolist()
     return rows
 
 
@@ -95,17 +94,64 @@ def measured(
     Returns:
         Columns of text or numbers: size, duration in nanoseconds, CPU, sequence number, flags.
     """
-    known = batch.has_result
-    durations: list[int | str] = batch.duration_ns.tolist()
-    for row in np.flatnonzero(~known).tolist():
-        durations[row] = unknown
     return (
-        repeating(size, batch.count, batch.captured, batch.returned, known),
-        durations,
+        repeating(size, batch.count, batch.captured, batch.returned, batch.has_result),
+        _known(batch.duration_ns, batch.has_duration, unknown),
         batch.cpu.tolist(),
         batch.sequence.tolist(),
         repeating(flags, batch.flags),
     )
+
+
+def placed(
+    batch: EventBatch,
+    target: Callable[[str | None, str | None], str],
+    origin: Callable[[int | None, str | None, str | None], str],
+    *,
+    unknown: str,
+) -> tuple[list[str], list[int | str], list[str]]:
+    """Return what every format says of where an event wrote to.
+
+    Args:
+        batch: the events.
+        target: formats the name and the kind of what the descriptor stood for.
+        origin: formats the descriptor that was read from, the name of what it stood for, and the
+            address that was sent to. All these are None where they are not known or not there.
+        unknown: stands for an offset where the call has none.
+
+    Returns:
+        Columns of text or numbers: target, offset, origin.
+    """
+    targets, addresses = batch.targets, batch.addresses
+    has_source, has_address = batch.has("source"), batch.has("address")
+
+    def form(source: bool, fd: int, position: int, sent: bool, address: int) -> str:
+        return origin(
+            fd if source else None,
+            targets[position].name if source else None,
+            addresses[address] if sent else None,
+        )
+
+    if bool(has_source.any()) or bool(has_address.any()):
+        fd, source, address = (batch.column(name) for name in ("source_fd", "source", "address"))
+        origins = repeating(form, has_source, fd, source, has_address, address)
+    else:
+        origins = [origin(None, None, None)] * len(batch)
+    return (
+        repeating(lambda at: target(targets[at].name, targets[at].kind), batch.target),
+        _known(batch.column("offset"), batch.has("offset"), unknown),
+        origins,
+    )
+
+
+def _known(column: Column, known: Column, unknown: str) -> list[int | str]:
+    """Return the numbers of a column, with ``unknown`` where they are not known."""
+    if not known.any():
+        return [unknown] * len(known)
+    values: list[int | str] = column.tolist()
+    for row in np.flatnonzero(~known).tolist():
+        values[row] = unknown
+    return values
 
 
 def slices(batch: EventBatch) -> list[EventBatch]:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import Bypass, EventBatch, EventFlag, Gap
+from wcap.events import Bypass, EventBatch, EventFlag, Gap, Target
 from wcap.format import Clock
 from wcap.recorder.batches import Joinery, make_batch, message_result
 from wcap.recorder.gaps import GapFinder, Run
 from wcap.recorder.joining import Joined, join
+from wcap.recorder.paths import PathChooser
 from wcap.recorder.processes import ProcessTable
 from wcap.recorder.records import (
     TID,
@@ -69,6 +70,8 @@ class Assembler:
         bypassed: called for each process that writes in a way that cannot be recorded.
         at_exit: calls are recorded when they have ended.
         from_proc: the kernel side does not describe targets.
+        wants: tells whether what goes to a target is recorded; None if everything is.
+        ignore: called with the number of a target that is not.
 
     Attributes:
         waiting, waiting_bytes: calls fed and not handed on yet, and bytes of payload.
@@ -84,6 +87,8 @@ class Assembler:
         bypassed: Callable[[Bypass], None] = lambda bypass: None,
         at_exit: bool = False,
         from_proc: bool = False,
+        wants: Callable[[Target], bool] | None = None,
+        ignore: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._clock = clock
         self._bypassed = bypassed
@@ -92,6 +97,7 @@ class Assembler:
         self._gaps = GapFinder(clock, cause_of, losers_of)
         self._processes = ProcessTable()
         self._targets = TargetTable(from_proc=from_proc)
+        self._paths = None if wants is None else PathChooser(wants, ignore, self._targets)
         self._enters: list[Enters] = []
         self._exits: list[Exits] = []
         self._open: dict[int, list[_Open]] = {}
@@ -106,15 +112,21 @@ class Assembler:
             self._processes.see(seen)
         for number, target in decoded.targets:
             self._targets.see(number, target)
+            if self._paths is not None:
+                self._paths.see(number, target)
         for bypass in decoded.bypasses:
             self._bypassed(bypass)
-        if len(decoded.enters.order):
-            self._enters.append(decoded.enters)
-            self.latest_ns = max(self.latest_ns, int(decoded.enters.time_ns.max()))
+        enters = decoded.enters
+        if len(enters.order):
+            self.latest_ns = max(self.latest_ns, int(enters.time_ns.max()))
+            if self._paths is not None:
+                enters = self._paths.keep(enters)
+        if len(enters.order):
+            self._enters.append(enters)
         if len(decoded.exits.order):
             self._exits.append(decoded.exits)
-        self.waiting += len(decoded.enters.order)
-        self.waiting_bytes += len(decoded.enters.payload) + _reread_bytes(decoded.exits)
+        self.waiting += len(enters.order)
+        self.waiting_bytes += len(enters.payload) + _reread_bytes(decoded.exits)
 
     def cut(
         self, now_ns: int, settled_ns: int, *, last: bool = False, most: int | None = None
@@ -158,6 +170,10 @@ class Assembler:
             now_ns: the capture's clock now.
         """
         return self._gaps.finish(sequences, now_ns)
+
+    def numbered(self, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Return the last number of each CPU, of what it has seen and was to be recorded."""
+        return dict(sequences) if self._paths is None else self._paths.numbered(sequences)
 
     def recorded(self) -> dict[int, int]:
         """Return the last sequence number handed on, by CPU."""

@@ -9,8 +9,8 @@ import contextlib
 import ctypes
 from collections.abc import Iterator, Mapping
 
-# include/uapi/linux/btf.h: BTF_KIND_STRUCT and BTF_KIND_UNION.
-_STRUCT, _UNION = 4, 5
+# include/uapi/linux/btf.h: BTF_KIND_STRUCT and so on.
+_STRUCT, _UNION, _FUNCTION = 4, 5, 12
 _KIND_SHIFT, _KIND_MASK, _COUNT_MASK, _BITFIELDS = 24, 0x1F, 0xFFFF, 1 << 31
 
 
@@ -90,9 +90,21 @@ class KernelTypes:
         described = self._find(struct)
         return described.size if described is not None else 0
 
+    def number(self, struct: str) -> int | None:
+        """Return the number of a structure's type, None if there is none of that name."""
+        return self._number(struct, _STRUCT)
+
+    def function(self, name: str) -> int | None:
+        """Return the number of a function, None if there is none of that name."""
+        return self._number(name, _FUNCTION)
+
+    def _number(self, name: str, kind: int) -> int | None:
+        found: int = self._libbpf.btf__find_by_name_kind(self._btf, name.encode(), kind)
+        return found if found > 0 else None
+
     def _find(self, struct: str) -> _Type | None:
-        number = self._libbpf.btf__find_by_name_kind(self._btf, struct.encode(), _STRUCT)
-        if number <= 0:
+        number = self.number(struct)
+        if number is None:
             return None
         found: _Type = self._libbpf.btf__type_by_id(self._btf, number).contents
         return found

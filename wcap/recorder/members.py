@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wcap.recorder import kernel
+from wcap.recorder import casting, kernel
 from wcap.recorder.btf import KernelTypes, Members, kernel_types
 
 _TASK: Members = {
@@ -73,14 +73,31 @@ _PID: Members = {
     "pid": {"level": "PID_LEVEL", "numbers": "PID_NUMBERS"},
     "upid": {"nr": "UPID_NR"},
 }
-_COMPAT: Members = {
-    "task_struct": {"thread_info": "TASK_THREAD_INFO"},
-    "thread_info": {"flags": "THREAD_INFO_FLAGS"},
+_MEMORY: Members = {"task_struct": {"mm": "TASK_MM"}, "mm_struct": {"task_size": "MM_TASK_SIZE"}}
+# What the program tells the verifier that pointers point to.
+_TYPES = {
+    "file": "FILE_TYPE",
+    "inode": "INODE_TYPE",
+    "dentry": "DENTRY_TYPE",
+    "socket": "SOCKET_TYPE",
+    "sock": "SOCK_TYPE_ID",
+    "unix_sock": "UNIX_TYPE",
 }
-# TIF_ADDR32 (arch/x86/include/asm/thread_info.h), TIF_32BIT (arch/arm64/...).
-_COMPAT_BITS = {"x86_64": 29, "aarch64": 22}
+# Where a system call's arguments are in struct pt_regs when it has ended: in the registers that it
+# was made with, but for the first on arm64, which by then has the result.
+_ARGUMENTS: Mapping[str, Members] = {
+    "x86_64": {
+        "pt_regs": {
+            member: f"ARGUMENT_{number}"
+            for number, member in enumerate(("di", "si", "dx", "r10", "r8", "r9"))
+        }
+    },
+    "aarch64": {"pt_regs": {"orig_x0": "ARGUMENT_0", "regs": "REGISTERS"}},
+}
 # Since then BPF programs may follow pointers from the current task.
 _TYPED = (5, 11)
+# And may look at a task's registers (bpf_task_pt_regs).
+_REGISTERS = (5, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +108,15 @@ class Layout:
         flags: for the compiler.
         tasks: whether parents, leaders and starts of processes are known.
         files: whether it is known what file descriptors stand for.
+        arguments: whether a call's arguments can be told when it has ended.
+        cast: the number of the kernel's function that gives a pointer a type, if it has one.
     """
 
     flags: tuple[str, ...] = ()
     tasks: bool = False
     files: bool = False
+    arguments: bool = False
+    cast: int | None = None
 
 
 def layout() -> Layout:
@@ -104,28 +125,37 @@ def layout() -> Layout:
         if types is None:
             return Layout()
         task, files = types.offsets(_TASK), _file_flags(types)
-        groups = [task, files, _pid_flags(types), _compat_flags(types)]
+        arguments = _argument_flags(types)
+        groups = [
+            *(task, files, arguments),
+            *(_pid_flags(types), types.offsets(_MEMORY), _cast_flags(types)),
+        ]
         found = {name: value for group in groups if group for name, value in group.items()}
         flags = [f"-D{name}={value}" for name, value in found.items()]
         if kernel.version() >= _TYPED:
             flags.append("-DTYPED_TASK")
-        return Layout(tuple(flags), task is not None, files is not None)
+        cast = types.function(casting.FUNCTION) if "CAST" in found else None
+        return Layout(
+            tuple(flags), task is not None, files is not None, arguments is not None, cast
+        )
 
 
 def _file_flags(types: KernelTypes) -> Mapping[str, int] | None:
     found = types.offsets(_FILES)
     if found is None or found["DENTRY_NAME"] != found["DENTRY_PARENT"] + 8:
         return None
-    ends = found["FILE_PATH"] + found["PATH_DENTRY"], found["FILE_INODE"]
-    begin = min(*ends, found["FILE_PRIVATE_DATA"])
     return {
         **found,
         "FILES": 1,
-        "FILE_AT": begin,
-        "FILE_SPAN": max(*ends, found["FILE_PRIVATE_DATA"]) + 8 - begin,
-        "INODE_SPAN": max(found["INODE_INO"], found["INODE_MODE"]) + 8,
         "DENTRY_HASHED": found["DENTRY_HASH"] + found["HLIST_BL_PPREV"],
     }
+
+
+def _cast_flags(types: KernelTypes) -> Mapping[str, int] | None:
+    numbers = {name: types.number(struct) for struct, name in _TYPES.items()}
+    if None in numbers.values() or types.function(casting.FUNCTION) is None:
+        return None
+    return {"CAST": casting.CAST, **{name: n for name, n in numbers.items() if n}}
 
 
 def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:
@@ -133,7 +163,10 @@ def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:
     return found and {**found, "SIZEOF_UPID": types.size("upid")}
 
 
-def _compat_flags(types: KernelTypes) -> Mapping[str, int] | None:
-    found = types.offsets(_COMPAT)
-    bit = _COMPAT_BITS.get(platform.machine())
-    return None if found is None or bit is None else {**found, "COMPAT_BIT": bit}
+def _argument_flags(types: KernelTypes) -> Mapping[str, int] | None:
+    found = types.offsets(_ARGUMENTS.get(platform.machine(), {"": {"": ""}}))
+    if found is None or kernel.version() < _REGISTERS:
+        return None
+    if (first := found.get("REGISTERS")) is not None:
+        found |= {f"ARGUMENT_{number}": first + 8 * number for number in range(1, 6)}
+    return found

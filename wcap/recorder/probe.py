@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from wcap.errors import MissingDependencyError, ProbeError
+from wcap.errors import MissingDependencyError, ProbeError, UnsupportedKernelError
 from wcap.events import TARGET_KINDS
-from wcap.recorder import choice, kernel, program, records
+from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
+from wcap.recorder.closing import leave_closing
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
 from wcap.recorder.members import Layout, layout
@@ -38,6 +39,8 @@ _FREE, _URING = "sched:sched_process_free", "io_uring:io_uring_submit_req"
 _TRACEPOINTS = {"sendfile": "sendfile64"}
 # What the programs of enum program in bpf/state.h are.
 _PROGRAMS = ("route", "gather", "describe_process", "describe_file", "sent")
+# enum phase of bpf/state.h.
+_ENDING, _ENDED = 1, 2
 # How many runs of lost events a CPU remembers (bpf/state.h).
 _RUNS = 4096
 
@@ -52,12 +55,11 @@ class ProbeOptions:
         clock: ``boottime`` or ``monotonic``.
         excluded: processes never recorded.
         chosen: what must hold of who is recorded; processes are given to `Probe.add_target`.
+        left_out: whoever meets one of these is not recorded.
         targets: whether only processes given to `Probe.add_target` are recorded.
         either: being a target or all other conditions suffice; otherwise both are needed.
         follow: some targets' children become targets.
         syscalls: the calls recorded.
-        kinds: what may be written to (see `TARGET_KINDS`); None means anything, known or not.
-        paths: whether `Probe.ignore` may be used.
         at_exit: record calls when they have ended.
         stop_at: bytes in the ring buffer from which on writers are stopped; None means never.
     """
@@ -67,12 +69,11 @@ class ProbeOptions:
     clock: str
     excluded: Sequence[int]
     chosen: Conditions = choice.ANYONE
+    left_out: Conditions = choice.ANYONE
     targets: bool = False
     either: bool = False
     follow: bool = False
     syscalls: Sequence[str] = SYSCALLS
-    kinds: frozenset[str] | None = None
-    paths: bool = False
     at_exit: bool = False
     stop_at: int | None = None
 
@@ -118,6 +119,7 @@ class Probe:
     Raises:
         MissingDependencyError: bcc is not installed.
         ProbeError: the program does not compile or load.
+        UnsupportedKernelError: calls cannot be recorded at their exit here.
     """
 
     def __init__(self, options: ProbeOptions) -> None:
@@ -126,12 +128,23 @@ class Probe:
         self._options = options
         self._cpus = kernel.possible_cpus()
         self._layout = layout()
+        if options.at_exit and not self._layout.arguments:
+            raise UnsupportedKernelError(
+                "--at exit needs BTF and bpf_task_pt_regs (Linux 5.15, on x86-64 or arm64): "
+                "record at entry"
+            )
         self._runs: dict[int, dict[int, Run]] = {}
         os.environ["BCC_KERNEL_SOURCE"] = str(program.HEADERS)
         with _compiler_messages() as messages:
             try:
                 self._bpf = bcc.BPF(
                     text=program.source(), cflags=_flags(options, self._cpus, self._layout)
+                )
+                casting.put_in_place(
+                    bcc.lib,
+                    self._bpf.module,
+                    cast=self._layout.cast,
+                    events_map=self.events_fd,
                 )
                 self._load_programs(bcc)
                 module = ctypes.c_void_p(self._bpf.module)
@@ -174,12 +187,27 @@ class Probe:
         targets = self._bpf.get_table("targets", ctypes.c_uint32, ctypes.c_uint8)
         targets[ctypes.c_uint32(pid)] = ctypes.c_uint8(follow)
 
+    def ignore(self, number: int) -> None:
+        """Leave out what goes to the target of this number, 0 for those that are not known."""
+        ignored = self._bpf.get_table("ignored", ctypes.c_uint32, ctypes.c_uint8)
+        ignored[ctypes.c_uint32(number)] = ctypes.c_uint8(1)
+
     def attach_processes(self) -> None:
         """Attach to what happens to processes, so that children are followed."""
+        self._fill()
         if self._options.follow:
             self._attach(_FORK, "on_new_task")
         self._attach(_EXEC, "on_process_exec")
         self._attach(_FREE, "on_process_free")
+
+    def _fill(self) -> None:
+        """Tell the kernel side the numbers and cgroups that conditions name."""
+        chosen, left_out = self._options.chosen, self._options.left_out
+        for number, what in choice.numbered(chosen, left_out).items():
+            table = self._bpf.get_table("numbered", ctypes.c_uint32, ctypes.c_uint8)
+            table[ctypes.c_uint32(number)] = ctypes.c_uint8(what)
+        for index, cgroup in enumerate(chosen.cgroups + left_out.cgroups):
+            self._bpf["cgroups"][index] = str(cgroup.folder)
 
     def attach_writes(self) -> None:
         """Start recording; exits come first, so that no entry is left without its exit."""
@@ -191,20 +219,44 @@ class Probe:
             for call in self._options.syscalls:
                 self._attach(_enter(call), f"on_{call}")
 
-    def detach_entries(self) -> None:
+    def end_entries(self) -> None:
         """Take in no new calls; what is under way may still end."""
-        if not self._options.at_exit:
-            for call in self._options.syscalls:
-                self._bpf.detach_tracepoint(_enter(call))
+        self._enter_phase(_ENDING)
 
-    def detach_exits(self) -> None:
+    def end_exits(self) -> None:
         """Take in nothing any more, or busy writers would fill the buffer as fast as it empties."""
-        for call in self._options.syscalls:
-            self._bpf.detach_tracepoint(_exit(call))
+        self._enter_phase(_ENDED)
+
+    def _enter_phase(self, phase: int) -> None:
+        self._bpf["phase"][ctypes.c_int(0)] = ctypes.c_uint32(phase)
 
     def close(self) -> None:
-        """Detach everything and free the maps."""
+        """Free the maps, and detach everything, which goes on for a moment after this returns.
+
+        For each tracepoint the kernel waits until no CPU can be in it any more, altogether for
+        seconds. A process of its own waits for that; the programs do nothing meanwhile.
+        """
+        self._enter_phase(_ENDED)
+        leave_closing([*self._bpf.tracepoint_fds.values()])
         self._bpf.cleanup()
+
+    @property
+    def stopping_fds(self) -> list[int]:
+        """File descriptors of the maps that `take_stopped` and `disarm` need."""
+        return [int(self._bpf[name].map_fd) for name in ("stopped", "phase")]
+
+    def disarm(self) -> None:
+        """Make the programs do nothing any more."""
+        self._enter_phase(_ENDED)
+
+    def take_stopped(self) -> list[int]:
+        """Return the processes that were stopped, and forget them."""
+        stopped = self._bpf["stopped"]
+        keys = list(stopped.keys())
+        for key in keys:
+            with contextlib.suppress(KeyError):
+                del stopped[key]
+        return [key.value for key in keys]
 
     def losses(self) -> list[Losses]:
         """Return what each CPU lost so far."""
@@ -303,13 +355,14 @@ def _exit(call: str) -> str:
 def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
     """Return the -D flags that write.c and choose.h list at their tops."""
     clock = "bpf_ktime_get_boot_ns" if options.clock == "boottime" else "bpf_ktime_get_ns"
-    kinds = frozenset(TARGET_KINDS) if options.kinds is None else options.kinds
+    chosen, left_out = options.chosen, options.left_out
+    kinds = frozenset(chosen.kinds or TARGET_KINDS) - frozenset(left_out.kinds)
     flags = [
         f"-DCPUS={cpus}",
         f"-DSNAPLEN={options.snaplen}",
         f"-DCLOCK={clock}",
         f"-DKINDS={sum(1 << TARGET_KINDS.index(kind) for kind in kinds)}",
-        f"-DUNKNOWN_WANTED={int(options.kinds is None)}",
+        f"-DUNKNOWN_WANTED={int(not chosen.kinds)}",
         "-DEXCLUDED=" + " ".join(f"X({pid})" for pid in options.excluded),
         *(f"-D{name}={size}" for name, size in records.sizes(at_exit=options.at_exit).items()),
         *(f"-DCALL_{call.upper()}={number}" for number, call in enumerate(SYSCALLS)),
@@ -319,9 +372,11 @@ def _flags(options: ProbeOptions, cpus: int, known: Layout) -> list[str]:
     if kernel.has_tracepoint(_URING):
         flags.append("-DURING")
     if options.stop_at is not None:
-        flags.append(f"-DLOSSLESS={options.stop_at}")
-    flags += choice.flags(options.chosen)
-    switches = ("targets", "either", "follow", "paths", "at_exit")
+        flags += [f"-DLOSSLESS={options.stop_at}", f"-DEVENTS_MAP={casting.EVENTS_MAP}"]
+    if chosen.paths or left_out.paths:
+        flags.append("-DPATHS")
+    flags += choice.flags(chosen, left_out)
+    switches = ("targets", "either", "follow", "at_exit")
     return flags + [f"-D{name.upper()}" for name in switches if getattr(options, name)]
 
 

@@ -46,6 +46,10 @@ class TargetTable:
         if len(self._targets) > _REMEMBERED:
             del self._targets[next(iter(self._targets))]
 
+    def get(self, number: int) -> Target:
+        """Return the target of that number."""
+        return self._targets.get(number, UNKNOWN_TARGET)
+
     def columns(
         self,
         numbers: Sequence[npt.NDArray[Any]],

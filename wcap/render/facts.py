@@ -11,6 +11,10 @@ from wcap.render.payload import payload_texts
 from wcap.render.times import Times
 from wcap.render.weave import TextColumn, each, fractions, per_distinct
 
+# Why bytes that a program asked to write may be missing from its payload, unless they were cut.
+_CAUSES = {EventFlag.UNREADABLE: "unreadable", EventFlag.PAYLOAD_LOST: "lost"}
+ABSENCES = EventFlag.UNREADABLE | EventFlag.PAYLOAD_LOST
+
 
 def quoted(name: str) -> str:
     """Return a name between quotation marks, escaped."""
@@ -24,11 +28,13 @@ def bare(name: str) -> str:
 
 
 def result_text(returned: int, count: int, flags: int) -> str:
-    """Say what the kernel answered: ``6``, ``3 of 6``, ``-1 EPIPE``, ``? (unfinished)``."""
+    """Say what the kernel answered: ``6``, ``3 of 6``, ``-1 EPIPE``, ``? (not sent)``."""
     if flags & EventFlag.UNFINISHED:
         return "? (unfinished)"
     if flags & EventFlag.RESULT_LOST:
         return "? (result lost)"
+    if flags & EventFlag.UNSENT:
+        return "? (not sent)"
     if returned < 0:
         return f"-1 {error_name(returned)}"
     return str(returned) if returned == count else f"{returned} of {count}"
@@ -48,9 +54,9 @@ def results(batch: EventBatch, palette: Palette) -> TextColumn:
 
 
 def durations(batch: EventBatch) -> tuple[TextColumn, TextColumn]:
-    """Return `` <0`` and ``.000001500>`` for each event; nothing where there is no result."""
+    """Return `` <0`` and ``.000001500>`` for each event; nothing where it is not known."""
     seconds, nanoseconds = np.divmod(batch.duration_ns, 1_000_000_000)
-    known = batch.has_result
+    known = batch.has_duration
     whole = per_distinct([seconds, known], lambda row: f" <{seconds[row]}" if known[row] else "")
     fraction = fractions(nanoseconds, ">")
     for row in np.flatnonzero(~known).tolist():
@@ -59,20 +65,30 @@ def durations(batch: EventBatch) -> tuple[TextColumn, TextColumn]:
 
 
 def missing(batch: EventBatch) -> Column:
-    """Return how many bytes of each payload are not in the capture (uint64)."""
+    """Return how many bytes of each payload are not in the capture (uint64).
+
+    None are of a call that never has one: it moves bytes that the program does not hold.
+    """
     captured = batch.captured.astype(np.uint64)
-    return np.where(batch.count > captured, batch.count - captured, np.uint64(0))
+    absent = np.where(batch.count > captured, batch.count - captured, np.uint64(0))
+    absent[(batch.flags & np.uint32(EventFlag.NO_PAYLOAD)) != 0] = 0
+    return absent
+
+
+def absence(flags: int) -> str:
+    """Say why bytes that were asked for are missing; nothing where they were only cut."""
+    return " or ".join(word for flag, word in _CAUSES.items() if flags & flag)
 
 
 def notes(batch: EventBatch, palette: Palette) -> TextColumn:
     """Return what is special about each payload, after a space; usually nothing."""
     absent = missing(batch)
-    flags = batch.flags & np.uint32(EventFlag.UNREADABLE | EventFlag.READ_AT_EXIT)
+    flags = batch.flags & np.uint32(ABSENCES | EventFlag.READ_AT_EXIT)
 
     def make(row: int) -> str:
         said = []
-        if flags[row] & EventFlag.UNREADABLE:
-            said.append(f"[{absent[row]} B unreadable]")
+        if cause := absence(int(flags[row])):
+            said.append(f"[{absent[row]} B {cause}]")
         elif absent[row]:
             said.append(f"… +{absent[row]} B")
         if flags[row] & EventFlag.READ_AT_EXIT:
@@ -85,11 +101,10 @@ def notes(batch: EventBatch, palette: Palette) -> TextColumn:
 def quoted_payloads(batch: EventBatch) -> tuple[TextColumn, list[str], TextColumn]:
     """Return what stands before, in and after the quotation marks of each payload.
 
-    What could not be read at all has none: that is not the same as empty.
+    Where nothing of it is known there are none: that is not the same as empty.
     """
-    unreadable = (batch.flags & np.uint32(EventFlag.UNREADABLE)) != 0
-    unknown = unreadable & (batch.captured == 0)
-    opening = per_distinct([unknown], lambda row: "" if unknown[row] else ' "')
+    known = batch.has_payload
+    opening = per_distinct([known], lambda row: ' "' if known[row] else "")
     return opening, payload_texts(batch), each(opening, str.lstrip)
 
 

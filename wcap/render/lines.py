@@ -1,8 +1,9 @@
 r"""A line an event.
 
-    03:04:05.000001500 client-tcp 2260/2260 write(3) = 6 <0.000012345> "hello\n"
+    03:04:05.000001500 client-tcp 2260/2260 write(3</var/log/x>) = 6 <0.000012345> "hello\n"
 
-is time, thread's name, pid/tid, system call and descriptor, result, duration, payload. The snoop
+is time, thread's name, pid/tid, system call with its descriptor and what that stood for, result,
+duration, payload. The snoop
 style is that of bpf-writesnoop: ``"t" (2260,2182) OUT >> "25) hello, go\n"``.
 """
 
@@ -24,11 +25,13 @@ from wcap.render.facts import (
     results,
 )
 from wcap.render.palette import Palette
+from wcap.render.places import descriptor, places
 from wcap.render.renderer import Renderer
 from wcap.render.times import Times
 from wcap.render.weave import TextColumn, per_distinct, rows_of, weave
 from wcap.render.window import fit
 
+_ARGUMENTS = {"offset": ", @", "address": ", to ", "source": ", from "}
 _SNOOP_NAMES = {1: "OUT", 2: "ERR"}
 
 
@@ -51,17 +54,25 @@ class SnoopRenderer(Renderer):
 def line_heads(batch: EventBatch, times: Times, palette: Palette) -> list[TextColumn]:
     """Return the columns of a line up to its payload."""
     seconds, nanoseconds = times.columns(batch.time_ns)
-    process, comm, tid, call, fd = batch.process, batch.comm, batch.tid, batch.syscall, batch.fd
+    process, comm, tid, call = batch.process, batch.comm, batch.tid, batch.syscall
+    fd, target = batch.fd, batch.target
     comms = [bare(name) for name in batch.comms]
     calls = [escape_text(name) for name in batch.syscalls]
+    arguments = places(batch, _ARGUMENTS)
+    closing = ") = "
+    closed = "" if arguments else closing
 
     def make(row: int) -> str:
         pid = batch.processes[process[row]].pid
         name = f"{palette.name}{comms[comm[row]]}{palette.end}"
-        return f"{palette.end} {name} {pid}/{tid[row]} {calls[call[row]]}({fd[row]}) = "
+        written = descriptor(int(fd[row]), batch.targets[target[row]])
+        return f"{palette.end} {name} {pid}/{tid[row]} {calls[call[row]]}({written}{closed}"
 
-    who = per_distinct([process, comm, tid, call, fd], make)
-    return [palette.time, seconds, nanoseconds, who, results(batch, palette), *durations(batch)]
+    who = per_distinct([process, comm, tid, call, fd, target], make)
+    if arguments:
+        arguments.append(closing)
+    answers = [results(batch, palette), *durations(batch)]
+    return [palette.time, seconds, nanoseconds, who, *arguments, *answers]
 
 
 def _snoop_heads(batch: EventBatch, palette: Palette) -> TextColumn:

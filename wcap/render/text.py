@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wcap.escape import escape_text
 from wcap.events import EventBatch, EventFlag, Gap
-from wcap.render.facts import gap_text, missing
+from wcap.render.facts import ABSENCES, absence, gap_text, missing
 from wcap.render.palette import Palette
 from wcap.render.payload import RUNNING, payload_texts
 from wcap.render.renderer import Renderer
@@ -25,7 +26,8 @@ class TextRenderer(Renderer):
         self._line_ended = True
 
     def _events(self, batch: EventBatch) -> str:
-        text = weave(len(batch), payload_texts(batch, RUNNING), self._missing(batch))
+        payloads = payload_texts(batch, RUNNING)
+        text = weave(len(batch), payloads, self._missing(batch), self._moved(batch))
         if text:
             self._line_ended = text.endswith("\n")
         return text
@@ -37,14 +39,28 @@ class TextRenderer(Renderer):
         return f"{before}{self._mark(gap_text(gap, self._times))}\n"
 
     def _missing(self, batch: EventBatch) -> TextColumn:
-        absent, unreadable = missing(batch), batch.flags & np.uint32(EventFlag.UNREADABLE)
+        absent, flags = missing(batch), batch.flags & np.uint32(ABSENCES)
 
         def make(row: int) -> str:
             if not absent[row]:
                 return ""
-            return self._mark(f"{absent[row]} B {'unreadable' if unreadable[row] else 'missing'}")
+            return self._mark(f"{absent[row]} B {absence(int(flags[row])) or 'missing'}")
 
-        return per_distinct([absent, unreadable], make)
+        return per_distinct([absent, flags], make)
+
+    def _moved(self, batch: EventBatch) -> TextColumn:
+        """Mark the bytes that a call without a payload wrote."""
+        never = (batch.flags & np.uint32(EventFlag.NO_PAYLOAD)) != 0
+        moved = np.where(never & batch.has_result, np.maximum(batch.returned, 0), 0)
+        if not moved.any():
+            return ""
+        call = batch.syscall
+
+        def make(row: int) -> str:
+            by = escape_text(batch.syscalls[call[row]])
+            return self._mark(f"{moved[row]} B by {by}") if moved[row] else ""
+
+        return per_distinct([moved, call], make)
 
     def _mark(self, words: str) -> str:
         return f"{self._palette.note}\\[{words}]{self._palette.end}"
