@@ -279,31 +279,6 @@ def record(
         return recorder.finish()
 
 
-# A recording that is set up in Python: (output, command, settings) as JSON.
-_SESSION = """
-import json, sys
-from wcap.recorder import Session, Settings, Target
-
-output, command, settings = json.loads(sys.argv[1])
-with open(output, "xb", buffering=0) as file:
-    say = lambda remark: print("wcap:", remark, file=sys.stderr)
-    Session(Target(command=tuple(command)), Settings(**settings), say=say).run(file)
-"""
-
-
-def record_command(command: Sequence[str], *, output: Path, **settings: object) -> Recorded:
-    """Record a command with `wcap.recorder.Settings`."""
-    asked = json.dumps([str(output), list(command), settings])
-    run = subprocess.run(
-        [sys.executable, "-c", _SESSION, asked],
-        capture_output=True,
-        env=ENVIRONMENT,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    return Recorded(run.returncode, run.stderr.decode().splitlines(), run.stdout, output)
-
-
 class Puppet:
     """A process that runs some Python when told to, and until then waits.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from kernel.support import CALLS, as_code, numbered, python, record_command
+from kernel.support import CALLS, as_code, numbered, python, record
 
 from wcap.events import EventFlag
 
@@ -159,11 +159,11 @@ for part in (buffers, vectors, datagrams, messages, moves, refused):
 )
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["at entry", "at exit"])
+@pytest.fixture(scope="module", params=["enter", "exit"])
 def recorded(request, tmp_path_factory):
     output = tmp_path_factory.mktemp("calls") / "run.wcap"
-    settings = {"snaplen": 1 << 20, "at_exit": request.param}
-    recorded = record_command(python(WORKLOAD), output=output, **settings)
+    options = ("-s", "0", "--at", request.param)
+    recorded = record(*options, "--", *python(WORKLOAD), output=output)
     assert recorded.status == 0, recorded.said
     assert (recorded.gaps, recorded.end.exit_status) == ([], 0)
     return recorded
