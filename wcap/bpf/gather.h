@@ -153,13 +153,15 @@ static __always_inline void end_call(struct cpu_state *state)
 	pending.pointer = call->pointer;
 	pending.count = call->count;
 	pending.shape = call->shape;
-	if (call->shape == SHAPE_MESSAGE) {
+	/* If the message itself could not be read, that is to be tried again, too. */
+	if (call->shape == SHAPE_MESSAGE && gather->first_vector) {
 		pending.pointer = gather->first_vector;
 		pending.count = gather->first_segments;
 		pending.shape = SHAPE_VECTOR;
 	}
 	pending.captured = gather->before + gather->fill;
-	if (pending.lost || call->shape == SHAPE_MESSAGES || gather->flags & FLAG_UNREADABLE)
+	if (pending.lost || call->shape == SHAPE_MESSAGES ||
+	    (gather->flags & FLAG_UNREADABLE && !(call->flags & FLAG_NO_PAYLOAD)))
 		await_end(call->pid_tgid, &pending);
 #endif
 }
@@ -201,19 +203,22 @@ static __always_inline void next_message(struct cpu_state *state)
 	VISIBLE(size);
 	if (size > sizeof(message))
 		return;
-	if (bpf_probe_read_user(&message, size, (void *)gather->header)) {
+#ifdef AT_EXIT
+	bool was_sent = call->shape == SHAPE_MESSAGES && (s64)gather->message < call->returned;
+
+	if (call->shape == SHAPE_MESSAGES && !was_sent && (call->returned >= 0 || gather->message))
+		gather->flags |= FLAG_UNSENT;
+#endif
+	u64 header = gather->header;
+	gather->header += sizeof(message);
+	if (bpf_probe_read_user(&message, size, (void *)header)) {
+		take_vector(gather, 0, 0);
 		stop(gather, FLAG_UNREADABLE);
 		return;
 	}
-	gather->header += sizeof(message);
 #ifdef AT_EXIT
-	if (call->shape == SHAPE_MESSAGES) {
+	if (was_sent)
 		gather->returned = message.sent;
-		if (call->returned < 0 && gather->message == 0)
-			gather->returned = call->returned;
-		else if ((s64)gather->message >= call->returned)
-			gather->flags |= FLAG_UNSENT;
-	}
 #endif
 	call->address = message.name;
 	call->address_size = message.name_size;
@@ -257,9 +262,11 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 	if (at >= PIECE) {
 		send_part(context, state);
-		if (gather->stopped)
+		if (gather->stopped) {
 			gather->left = 0;
-		return;
+			return;
+		}
+		at = 0;
 	}
 	if (size > PIECE - at)
 		size = PIECE - at;
@@ -377,11 +384,19 @@ static __always_inline void set_out_again(struct cpu_state *state, const struct 
 
 	gather->messages = gather->before = gather->fill = 0;
 	gather->flags = gather->paged = gather->stopped = 0;
-	gather->left = gather->segments = 0;
+	gather->left = gather->segments = gather->total = 0;
 	gather->sequence = 0; /* its parts are told from others by the thread */
 	gather->open = gather->reread = 1;
 	gather->returned = returned;
 	gather->skip = gather->earlier = pending->captured;
+	if (pending->shape == SHAPE_MESSAGE) {
+		struct message message = {};
+
+		if (bpf_probe_read_user(&message, sizeof(message) - 8, (void *)pending->pointer))
+			stop(gather, FLAG_UNREADABLE);
+		take_vector(gather, message.vector, message.segments);
+		return;
+	}
 	if (pending->shape == SHAPE_VECTOR) {
 		take_vector(gather, pending->pointer, pending->count);
 		return;
