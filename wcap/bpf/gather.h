@@ -262,11 +262,9 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 	if (at >= PIECE) {
 		send_part(context, state);
-		if (gather->stopped) {
+		if (gather->stopped)
 			gather->left = 0;
-			return;
-		}
-		at = 0;
+		return; /* and not on: the verifier would walk all that follows twice */
 	}
 	if (size > PIECE - at)
 		size = PIECE - at;
