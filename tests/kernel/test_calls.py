@@ -182,9 +182,7 @@ def told(written):
     """Return of each event to a descriptor: call, payload, count, result."""
 
     def told_of(name):
-        return [
-            (event.syscall, event.data, event.count, event.returned) for event in written(name)
-        ]
+        return [(event.syscall, event.data, event.count, event.returned) for event in written(name)]
 
     return told_of
 
@@ -262,7 +260,12 @@ def test_each_message_of_a_call_that_sends_several_is_an_event(recorded, told, w
     four, _ = recorded.notes["ports"]
 
     first = ("sendmmsg", b"first", 5, 5)
-    assert told("SENDMMSG") == [first, first, ("sendmmsg", b"second", 6, 6), ("sendmmsg", b"", 0, 0)]
+    assert told("SENDMMSG") == [
+        first,
+        first,
+        ("sendmmsg", b"second", 6, 6),
+        ("sendmmsg", b"", 0, 0),
+    ]
     assert {event.address for event in written("SENDMMSG")} == {f"127.0.0.1:{four}"}
 
 
