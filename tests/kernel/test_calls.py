@@ -30,7 +30,7 @@ FDS = numbered(
 WORKLOAD = (
     CALLS
     + as_code(FDS)
-    + f"""
+    + """
 import tempfile
 
 PATTERN = bytes(range(251)) * 300
@@ -38,7 +38,7 @@ MANY = [PATTERN[n : n + n % 7] for n in range(1024)]
 folder = tempfile.mkdtemp()
 
 def file_at(fd, content=b""):
-    at(fd, os.open(f"{{folder}}/{{fd}}", os.O_RDWR | os.O_CREAT))
+    at(fd, os.open(f"{folder}/{fd}", os.O_RDWR | os.O_CREAT))
     os.write(fd, content) if content else None
 
 def words(*values):
@@ -89,7 +89,7 @@ def datagrams():
     global four
     four = receiver(socket.AF_INET, ("127.0.0.1", 0))
     six = receiver(socket.AF_INET6, ("::1", 0))
-    path = receiver(socket.AF_UNIX, f"{{folder}}/socket")
+    path = receiver(socket.AF_UNIX, f"{folder}/socket")
     name = receiver(socket.AF_UNIX, "\\0abstract %d" % os.getpid())
     note("ports", [four[1], six[1]])
     note("paths", [path, name.decode()])
