@@ -29,6 +29,7 @@ enum flag {
 	FLAG_PARTIAL = 256,   /* process, target: the beginning of the path is not there */
 	FLAG_DETACHED = 512,  /* target: the path leads to no mount */
 	FLAG_DELETED = 1024,  /* target: the file has no name any more */
+	FLAG_NO_CGROUP = 2048, /* process: its cgroup is too deep to be told */
 };
 
 /* A name as the kernel keeps it (TASK_COMM_LEN is 16), in two words to compare at once. */
