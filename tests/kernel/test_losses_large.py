@@ -1,0 +1,119 @@
+"""What is lost of calls with large payloads, of vectors and of messages, into a tiny buffer.
+
+Such a payload comes in parts, each of which may find no room, and so may the record of the call
+and that of its end. Whatever happens, each call is told or counted, and no byte is a wrong one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+
+import pytest
+from kernel.support import CALLS, Puppet, record
+
+from wcap.events import EventFlag
+
+pytestmark = pytest.mark.kernel
+
+ROUNDS = 211
+CPUS = sorted(os.sched_getaffinity(0))[:2]
+PATTERN = random.Random(7).randbytes(1 << 18)
+SIZES = (3, 40_009, 129_527, 70_001, 32_768)
+# Of a round, in events: a write and a writev of each size, and three messages.
+EVENTS = 2 * len(SIZES) + 3
+WORKLOAD = f"""
+def work():
+    os.sched_setaffinity(0, [CPU])
+    for _ in range({ROUNDS}):
+        for size in {SIZES}:
+            raw_write(null, start, size)
+            call("writev", null, vector([(start, size // 3), (start + size // 3, size - size // 3)]), 2)
+        call("sendmmsg", null, messages, 3, 0)
+work()
+"""
+SET_UP = (
+    CALLS
+    + """
+import random
+PATTERN = random.Random(7).randbytes(1 << 18)
+held = ctypes.create_string_buffer(PATTERN, len(PATTERN))
+start = ctypes.addressof(held)
+messages = headers([([(start, 1009)],), ([(start, 50_021)],), ([],)])
+"""
+)
+
+
+def record_writers(cpus, *options, output):
+    """Record a writer on each of these CPUs, and return the recording and who wrote."""
+    puppets = [Puppet(WORKLOAD, before=f"{SET_UP}\nCPU = {cpu}\n") for cpu in cpus]
+    pids = [puppet.pid for puppet in puppets]
+
+    def write():
+        for puppet in puppets:
+            puppet.go()
+        assert [puppet.process.wait() for puppet in puppets] == [0] * len(puppets)
+
+    chosen = ("-p", ",".join(map(str, pids)))
+    recorded = record(*chosen, "-s", "0", *options, output=output, during=write)
+    for puppet in puppets:
+        puppet.process.communicate()
+    return recorded, pids
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(kind, writers) for kind in ("ring", "perf") for writers in (1, 2)],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
+def lossy(request, tmp_path_factory):
+    transport, writers = request.param
+    output = tmp_path_factory.mktemp(transport) / "run.wcap"
+    options = ("--transport", transport, "-B", "64K")
+    return record_writers(CPUS[:writers], *options, output=output)
+
+
+def test_of_each_writer_every_call_is_recorded_or_counted_as_lost(lossy):
+    recorded, pids = lossy
+
+    told = Counter(event.pid for event in recorded.events)
+    lost = Counter()
+    for gap in recorded.gaps:
+        assert sum(events for _, events in gap.processes) == gap.count
+        lost.update(dict(gap.processes))
+    assert recorded.status == 3
+    assert lost.total() > 0
+    assert {pid: told[pid] + lost[pid] for pid in pids} == dict.fromkeys(pids, ROUNDS * EVENTS)
+
+
+def test_what_is_recorded_and_what_is_lost_add_up_on_each_cpu(lossy):
+    recorded, _ = lossy
+
+    for cpu, last in recorded.end.sequences.items():
+        told = sum(event.cpu == cpu for event in recorded.events)
+        lost = sum(gap.count for gap in recorded.gaps if gap.cpu == cpu)
+        assert told + lost == last
+    assert sum(recorded.end.lost.values()) == sum(gap.count for gap in recorded.gaps)
+
+
+def test_no_byte_is_wrong_and_a_payload_is_whole_or_told_not_to_be(lossy):
+    recorded, _ = lossy
+
+    for event in recorded.events:
+        assert event.data == PATTERN[: len(event.data)]
+        if event.flags & EventFlag.PAYLOAD_LOST:
+            assert len(event.data) < event.count
+        else:
+            assert len(event.data) == event.count
+    assert any(event.flags & EventFlag.PAYLOAD_LOST for event in recorded.events)
+
+
+def test_a_result_is_that_of_its_call_or_absent(lossy):
+    recorded, _ = lossy
+
+    for event in recorded.events:
+        if event.syscall == "sendmmsg":
+            assert event.returned in {-88, None}  # ENOTSOCK
+        else:
+            assert event.returned in {event.count, None}
