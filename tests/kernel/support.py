@@ -112,7 +112,8 @@ def pages(count, protection=3):
     return libc.mmap(None, ctypes.c_size_t(count * PAGE), protection, 0x22, -1, 0)
 
 def wait_until_asleep(pid, tid=None):
-    while open(f"/proc/{{pid}}/task/{{tid or pid}}/stat").read().rsplit(")", 1)[1].split()[0] != "S":
+    place = f"/proc/{{pid}}/task/{{tid or pid}}/stat"
+    while open(place).read().rsplit(")", 1)[1].split()[0] != "S":
         time.sleep(0.001)
 """
 

@@ -30,7 +30,7 @@ FDS = numbered(
 WORKLOAD = (
     CALLS
     + as_code(FDS)
-    + f"""
+    + """
 import tempfile
 
 PATTERN = bytes(range(251)) * 300
@@ -38,7 +38,7 @@ MANY = [PATTERN[n : n + n % 7] for n in range(1024)]
 folder = tempfile.mkdtemp()
 
 def file_at(fd, content=b""):
-    at(fd, os.open(f"{{folder}}/{{fd}}", os.O_RDWR | os.O_CREAT))
+    at(fd, os.open(f"{folder}/{fd}", os.O_RDWR | os.O_CREAT))
     os.write(fd, content) if content else None
 
 def words(*values):
@@ -89,7 +89,7 @@ def datagrams():
     global four
     four = receiver(socket.AF_INET, ("127.0.0.1", 0))
     six = receiver(socket.AF_INET6, ("::1", 0))
-    path = receiver(socket.AF_UNIX, f"{{folder}}/socket")
+    path = receiver(socket.AF_UNIX, f"{folder}/socket")
     name = receiver(socket.AF_UNIX, "\\0abstract %d" % os.getpid())
     note("ports", [four[1], six[1]])
     note("paths", [path, name.decode()])
@@ -182,9 +182,7 @@ def told(written):
     """Return of each event to a descriptor: call, payload, count, result."""
 
     def told_of(name):
-        return [
-            (event.syscall, event.data, event.count, event.returned) for event in written(name)
-        ]
+        return [(event.syscall, event.data, event.count, event.returned) for event in written(name)]
 
     return told_of
 
@@ -262,7 +260,12 @@ def test_each_message_of_a_call_that_sends_several_is_an_event(recorded, told, w
     four, _ = recorded.notes["ports"]
 
     first = ("sendmmsg", b"first", 5, 5)
-    assert told("SENDMMSG") == [first, first, ("sendmmsg", b"second", 6, 6), ("sendmmsg", b"", 0, 0)]
+    assert told("SENDMMSG") == [
+        first,
+        first,
+        ("sendmmsg", b"second", 6, 6),
+        ("sendmmsg", b"", 0, 0),
+    ]
     assert {event.address for event in written("SENDMMSG")} == {f"127.0.0.1:{four}"}
 
 

@@ -23,6 +23,7 @@ FDS = numbered(
 )
 # ERESTARTSYS (include/linux/errno.h): the program sees EINTR, or the call is made again.
 BROKEN_OFF = -512
+NOTHING_SPECIAL = EventFlag(0)
 
 WORKLOAD = (
     CALLS
@@ -187,7 +188,7 @@ def told(recorded):
     return told_of
 
 
-def in_vain(name, returned, flags=EventFlag(0)):
+def in_vain(name, returned, flags=NOTHING_SPECIAL):
     """Return what is told of a call of that kind that came to this."""
     if name == "SENDMMSG":
         of_next = flags or EventFlag.UNSENT
@@ -198,9 +199,7 @@ def in_vain(name, returned, flags=EventFlag(0)):
     return [(b"in vain", returned, flags)]
 
 
-@pytest.mark.parametrize(
-    "name", ["SHORT_WRITE", "SHORT_WRITEV", "SHORT_SENDTO", "SHORT_SENDMSG"]
-)
+@pytest.mark.parametrize("name", ["SHORT_WRITE", "SHORT_WRITEV", "SHORT_SENDTO", "SHORT_SENDMSG"])
 def test_a_short_write_has_all_that_was_asked_and_the_next_is_refused(name, told):
     (first, taken, _), (again, refused, _) = told(name)
 
@@ -216,9 +215,9 @@ def test_a_splice_to_what_is_full_is_refused(told):
 
 def test_what_is_sent_to_nobody_has_its_payload_and_its_error(told):
     for name in ("CLOSED_WRITEV", "CLOSED_SENDTO", "CLOSED_SENDMSG"):
-        assert told(name) == [(b"nobody", -errno.EPIPE, EventFlag(0))]
+        assert told(name) == [(b"nobody", -errno.EPIPE, NOTHING_SPECIAL)]
     first, second = told("CLOSED_SENDMMSG")
-    assert first == (b"nobody", -errno.EPIPE, EventFlag(0))
+    assert first == (b"nobody", -errno.EPIPE, NOTHING_SPECIAL)
     assert second == (b"never", None, EventFlag.UNSENT)
 
 
@@ -245,7 +244,7 @@ def test_a_call_that_the_kernel_restarts_is_another_event_with_the_result(name, 
 
 
 def test_a_call_interrupted_on_the_way_is_a_short_one(told):
-    assert told("PART") == [(PATTERN[: 3 * 4096], 4096, EventFlag(0))]
+    assert told("PART") == [(PATTERN[: 3 * 4096], 4096, NOTHING_SPECIAL)]
 
 
 def test_a_thread_that_an_exec_of_another_ends_leaves_what_it_tried(told):

@@ -29,7 +29,8 @@ def work():
     for _ in range({ROUNDS}):
         for size in {SIZES}:
             raw_write(null, start, size)
-            call("writev", null, vector([(start, size // 3), (start + size // 3, size - size // 3)]), 2)
+            third = size // 3
+            call("writev", null, vector([(start, third), (start + third, size - third)]), 2)
         call("sendmmsg", null, messages, 3, 0)
 work()
 """
@@ -117,3 +118,38 @@ def test_a_result_is_that_of_its_call_or_absent(lossy):
             assert event.returned in {-88, None}  # ENOTSOCK
         else:
             assert event.returned in {event.count, None}
+
+
+# Each write begins elsewhere in a mapped file, no page of which is mapped then.
+ABSENT = """
+import tempfile
+file = tempfile.TemporaryFile()
+file.write(random.Random(11).randbytes(2 << 20))
+file.flush()
+begin = libc.mmap(None, ctypes.c_size_t(2 << 20), 3, 2, file.fileno(), 0)
+out = os.open(tempfile.mktemp(), os.O_WRONLY | os.O_CREAT)
+for n in range(101):
+    libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(2 << 20), 4)  # MADV_DONTNEED
+    os.lseek(out, 0, 0)
+    raw_write(out, begin + n * 4099, 1 << 20)
+"""
+
+
+def test_what_is_read_at_exit_is_of_this_call_though_others_were_lost(tmp_path):
+    content = random.Random(11).randbytes(2 << 20)
+
+    with Puppet(ABSENT, before=SET_UP) as puppet:
+        options = ("-p", str(puppet.pid), "-s", "0", "-B", "64K")
+        recorded = record(*options, output=tmp_path / "run.wcap", during=puppet.perform)
+
+    writes = [event for event in recorded.events if event.count == 1 << 20]
+    assert len(writes) + sum(gap.count for gap in recorded.gaps) >= 101
+    for event in writes:
+        starts = [n for n in range(101) if content.startswith(event.data[:4096], n * 4099)]
+        if event.data:
+            [n] = starts
+            assert event.data == content[n * 4099 : n * 4099 + len(event.data)]
+        whole = len(event.data) == event.count
+        explained = EventFlag.PAYLOAD_LOST | EventFlag.UNREADABLE
+        assert whole != bool(event.flags & explained)
+    assert any(event.flags & EventFlag.READ_AT_EXIT for event in writes)

@@ -79,6 +79,10 @@ struct reread {
 	u64 captured;
 };
 
+/* A part of what is read when a call ends has the time of that record instead of a sequence number:
+ * if the record is lost, so that its parts are left over, they are not taken for those of another. */
+#define PART_AT_END (1ULL << 63)
+
 struct part {
 	struct prefix prefix;
 	u64 sequence;
