@@ -147,6 +147,10 @@ class Target:
 UNKNOWN_TARGET = Target()
 
 
+# How a process can pass the tracepoints by, and what is said of it.
+BYPASSES = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
+
+
 @dataclass(frozen=True, slots=True)
 class Bypass:
     """A recorded process that wrote in a way that no tracepoint of a system call sees.
@@ -163,8 +167,8 @@ class Bypass:
     @property
     def told(self) -> str:
         """What the process did, such as ``process 812 (foo) wrote through io_uring``."""
-        what = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
-        return f"process {self.pid} ({self.comm}) {what.get(self.how, f'wrote by {self.how}')}"
+        what = BYPASSES.get(self.how, f"wrote past the recorder ({self.how})")
+        return f"process {self.pid} ({self.comm}) {what}"
 
 
 @dataclass(frozen=True, slots=True)

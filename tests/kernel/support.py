@@ -258,9 +258,9 @@ class Recorder:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def finish(self) -> Recorded:
+    def finish(self, patience_seconds: float = PATIENCE_SECONDS) -> Recorded:
         """Wait until the recorder has ended."""
-        stdout, said = self.process.communicate(timeout=PATIENCE_SECONDS)
+        stdout, said = self.process.communicate(timeout=patience_seconds)
         lines = (self._said + said).decode().splitlines()
         return Recorded(self.process.returncode, lines, stdout or b"", self.path)
 

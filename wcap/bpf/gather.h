@@ -1,8 +1,7 @@
 /* Reading the payload of a call: one buffer, or a vector, or messages with a vector each.
  *
- * One step is up to a piece of a segment, after going on to the next segment and the next message
- * if need be, or sending an event. A program takes STEPS of them and then goes on in itself, which
- * the kernel allows 33 times. A whole piece is
+ * One step is a segment, or up to a piece of one. A program takes STEPS of them and then goes on in
+ * itself, which the kernel allows 33 times. A whole piece is
  * sent on as a part, and what is left goes with the record of the call, which comes last.
  */
 #pragma once
@@ -181,9 +180,13 @@ static __always_inline void begin_event(struct cpu_state *state)
 
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
+	/* Of somewhat too many, which the kernel refuses, one still learns what was asked. */
+	if (segments > 2 * MAX_SEGMENTS) {
+		stop(gather, FLAG_UNREADABLE);
+		segments = 0;
+	}
 	gather->first_vector = gather->vector = vector;
-	/* Of too many the kernel takes none. */
-	gather->first_segments = gather->segments = segments > MAX_SEGMENTS ? 0 : segments;
+	gather->first_segments = gather->segments = segments;
 }
 
 static __always_inline void next_message(struct cpu_state *state)
@@ -259,11 +262,9 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 	if (at >= PIECE) {
 		send_part(context, state);
-		if (gather->stopped) {
+		if (gather->stopped)
 			gather->left = 0;
-			return;
-		}
-		at = 0;
+		return; /* and not on: the verifier would walk all that follows twice */
 	}
 	if (size > PIECE - at)
 		size = PIECE - at;
@@ -289,20 +290,12 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 }
 
-/* Do one step; say whether there is another. */
+/* Do one step; say whether there is another. Of small messages, each is one step. */
 static __always_inline bool step(void *context, struct cpu_state *state)
 {
 	struct gather *gather = &state->gather;
 
-	if (!gather->left && !gather->segments) {
-		if (gather->open) {
-			gather->open = 0;
-			if (gather->reread)
-				send_reread(context, state);
-			else
-				send_enter(context, state);
-			return true;
-		}
+	if (!gather->open) {
 		if (!gather->messages) {
 			end_call(state);
 			return false;
@@ -313,6 +306,13 @@ static __always_inline bool step(void *context, struct cpu_state *state)
 		next_segment(gather);
 	if (gather->left)
 		next_piece(context, state);
+	if (gather->left || gather->segments)
+		return true;
+	gather->open = 0;
+	if (gather->reread)
+		send_reread(context, state);
+	else
+		send_enter(context, state);
 	return true;
 }
 
