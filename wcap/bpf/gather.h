@@ -383,7 +383,7 @@ static __always_inline void set_out_again(struct cpu_state *state, const struct 
 	gather->messages = gather->before = gather->fill = 0;
 	gather->flags = gather->paged = gather->stopped = 0;
 	gather->left = gather->segments = gather->total = 0;
-	gather->sequence = 0; /* its parts are told from others by the thread */
+	gather->sequence = PART_AT_END | state->call.time_ns;
 	gather->open = gather->reread = 1;
 	gather->returned = returned;
 	gather->skip = gather->earlier = pending->captured;
