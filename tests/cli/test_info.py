@@ -99,6 +99,43 @@ complete: 2 events of 2 CPUs, none lost
     )
 
 
+def test_who_was_left_out_and_where_that_was_decided_have_rows_of_their_own(path, capsys):
+    resolved = {
+        "users": [0],
+        "left_out": {"comms": ["a b", "c*"], "fds": [0]},
+        "decided_in_kernel": ["comms", "fds", "users"],
+        "decided_by_recorder": ["paths"],
+    }
+    closed(
+        path, batch_of(write()), header=dataclasses.replace(HEADER, filters={"resolved": resolved})
+    )
+
+    _, out = run(capsys, path)
+
+    assert (
+        """\
+filters resolved  users 0
+left out          comms 'a b' 'c*'; fds 0
+decided           in the kernel: comms fds users; by the recorder: paths
+"""
+        in out
+    )
+
+
+@pytest.mark.parametrize(
+    "resolved", ["words", ["a"], 7, {}, {"left_out": "x", "decided_in_kernel": 7}]
+)
+def test_filters_of_any_shape_are_told(resolved, path, capsys):
+    closed(
+        path, batch_of(write()), header=dataclasses.replace(HEADER, filters={"resolved": resolved})
+    )
+
+    status, out = run(capsys, path)
+
+    assert status == 0
+    assert "filters resolved" in out
+
+
 def test_json_has_the_documented_keys(path, capsys):
     write_capture(path, batch_of(write(b"hell", count=6, flags=EventFlag.TRUNCATED)))
 
