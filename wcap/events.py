@@ -135,13 +135,14 @@ class Target:
         if self.kind is None:
             return None
         if self.kind == "anonymous":
-            return f"anon_inode:{self.path or '?'}"
+            return f"anon_inode:{'?' if self.path is None else self.path}"
         if self.path is not None:
             return f"{'…/' * self.partial}{self.path}{' (deleted)' * self.deleted}"
+        inode = "?" if self.inode is None else self.inode
         if self.local is None and self.peer is None:
-            return f"{self.kind}:[{'?' if self.inode is None else self.inode}]"
+            return f"{self.kind}:[{inode}]"
         peer = "" if self.peer is None else f"→{self.peer}"
-        return f"{self.kind} {self.local or f'[{self.inode}]'}{peer}"
+        return f"{self.kind} {f'[{inode}]' if self.local is None else self.local}{peer}"
 
 
 UNKNOWN_TARGET = Target()
