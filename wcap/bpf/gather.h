@@ -320,11 +320,13 @@ static __always_inline bool step(void *context, struct cpu_state *state)
 static __always_inline void lose_messages(struct cpu_state *state)
 {
 	struct losses *lost = losses_here();
+	u64 messages = state->gather.messages;
 
-	if (!lost)
+	if (!lost || !messages)
 		return;
-	lost->enters_other += state->gather.messages;
-	state->sequence += state->gather.messages;
+	lost->enters_other += messages;
+	note_losers(lost, state->sequence + 1, state->sequence + messages, state->call.pid_tgid >> 32);
+	state->sequence += messages;
 	state->gather.messages = 0;
 }
 
@@ -340,10 +342,12 @@ int gather(void *context)
 			return PASS;
 	programs.call(context, PROGRAM_GATHER);
 	/* The last of the 33. */
+	if (state->gather.left || state->gather.segments)
+		stop(&state->gather, FLAG_PART_LOST);
 	state->gather.left = state->gather.segments = 0;
 	lose_messages(state);
-	step(context, state);
-	step(context, state);
+	if (step(context, state))
+		step(context, state);
 	return PASS;
 }
 
