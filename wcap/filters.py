@@ -1,26 +1,35 @@
 """Which events are wanted: a mask over a batch, and a test that skips whole chunks.
 
-Conditions of different kinds narrow each other; several values of one kind widen it. Columns are
-compared whole; payloads are looked at last, and only those of events that still match.
+Conditions of different kinds narrow each other; several values of one kind widen it; what is
+excluded is a filter of its own. Columns are compared whole, names once for each entry of a table;
+payloads are looked at last, and only those of events that still match.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from wcap.chunk_summary import Summary
 from wcap.errors import FilterError
-from wcap.events import EventBatch, Gap
+from wcap.events import TARGET_KINDS, Column, EventBatch, Gap, Target
+from wcap.syscalls import CLASSES
+from wcap.units import parse_list
 
 # TASK_COMM_LEN - 1 (include/linux/sched.h): what the kernel keeps of a name.
 COMM_BYTES = 15
+# Calls of these never say which address they send to.
+_UNADDRESSED = frozenset(CLASSES["file"])
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Listed: TypeAlias = frozenset[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +69,14 @@ class Filter:
     Attributes:
         pids, tids, fds: numbers, any of which matches.
         comms: names of the thread or of its process's leader.
+        targets: patterns of `fnmatch`, case-sensitive, of which one matches the name, the path or
+            an address of what the descriptor stood for, or the address that was sent to.
+        kinds: of what the descriptor stood for (`TARGET_KINDS`).
+        syscalls: names of system calls.
         since_ns, until_ns: wall clock in nanoseconds, the first included, the last not.
         grep: found anywhere in the payload.
         errors: only writes that failed.
+        without: events that any of these lets pass are not wanted.
     """
 
     pids: frozenset[int] | None = None
@@ -73,6 +87,10 @@ class Filter:
     until_ns: int | None = None
     grep: re.Pattern[bytes] | None = None
     errors: bool = False
+    targets: tuple[str, ...] | None = None
+    kinds: frozenset[str] | None = None
+    syscalls: frozenset[str] | None = None
+    without: tuple[Filter, ...] = ()
 
     def may_match(self, summary: Summary, offset_ns: int) -> bool:
         """Tell whether a chunk with this summary may hold a wanted event.
@@ -87,18 +105,46 @@ class Filter:
             return False
         if self.errors and summary.failed == 0 and summary.unfinished == 0:
             return False
-        for wanted, present in (
-            (self.pids, summary.pids),
-            (self.tids, summary.tids),
-            (self.fds, summary.fds),
-        ):
-            if wanted is not None and present is not None and wanted.isdisjoint(present):
-                return False
-        return not (
-            self.comms is not None
-            and summary.comms is not None
-            and not any(self._named(name) for name in summary.comms)
+        conditions = [*self._complete(summary), *self._partial(summary)]
+        if not all(found is None or any(map(wanted, found)) for wanted, found in conditions):
+            return False
+        return not any(other._must_match(summary, offset_ns) for other in self.without)
+
+    def _must_match(self, summary: Summary, offset_ns: int) -> bool:
+        """Tell whether every event of a chunk with this summary is certainly a wanted one."""
+        since, until = self.since_ns, self.until_ns
+        unlisted = (self.targets, self.kinds, self.grep)
+        if self.errors or self.without or any(condition is not None for condition in unlisted):
+            return False
+        return (
+            (since is None or summary.first_ns + offset_ns >= since)
+            and (until is None or summary.last_ns + offset_ns < until)
+            and all(
+                found is not None and all(map(wanted, found))
+                for wanted, found in self._complete(summary)
+            )
         )
+
+    def _complete(self, summary: Summary) -> Iterator[tuple[Callable[[Any], bool], Listed]]:
+        """Yield conditions, each with the values of which every event of the chunk has one."""
+        if self.pids is not None:
+            yield self.pids.__contains__, summary.pids
+        if self.tids is not None:
+            yield self.tids.__contains__, summary.tids
+        if self.fds is not None:
+            yield self.fds.__contains__, summary.fds
+        if self.comms is not None:
+            yield self._named, summary.comms
+        if self.syscalls is not None:
+            yield self.syscalls.__contains__, summary.calls
+
+    def _partial(self, summary: Summary) -> Iterator[tuple[Callable[[Any], bool], Listed]]:
+        """Yield conditions, each with the values of which an event must have one to match."""
+        if self.kinds is not None:
+            yield self.kinds.__contains__, summary.kinds
+        # Addresses that were sent to are not listed, but these calls have none.
+        if self.targets is not None and summary.calls is not None and summary.calls <= _UNADDRESSED:
+            yield lambda name: self._meant(*_texts_of(name)), summary.targets
 
     def may_miss(self, gap: Gap) -> bool:
         """Tell whether a wanted event may be among those lost: only the time of these is known."""
@@ -110,46 +156,123 @@ class Filter:
     def apply(self, batch: EventBatch) -> EventBatch:
         """Return the wanted events of a batch, or the batch itself when all are."""
         mask = self._mask(batch)
-        if self.grep is not None:
-            search = self.grep.search
-            chosen = batch if mask is None else batch.select(mask)
-            found = [search(data) is not None for data in chosen.payloads()]
-            return chosen.select(np.array(found, dtype=np.bool_))
-        if mask is None or bool(mask.all()):
-            return batch
-        return batch.select(mask)
+        return batch if mask is None or bool(mask.all()) else batch.select(mask)
 
-    def _mask(self, batch: EventBatch) -> npt.NDArray[np.bool_] | None:
-        masks: list[npt.NDArray[Any]] = []
-        if self.pids is not None:
-            masks.append(_among(batch.pid, self.pids))
-        if self.tids is not None:
-            masks.append(_among(batch.tid, self.tids))
-        if self.fds is not None:
-            masks.append(_among(batch.fd, self.fds))
-        if self.comms is not None:
-            threads = np.array([self._named(name) for name in batch.comms], dtype=np.bool_)
-            leaders = np.array(
-                [p.leader is not None and self._named(p.leader) for p in batch.processes],
-                dtype=np.bool_,
-            )
-            masks.append(threads[batch.comm] | leaders[batch.process])
+    def _mask(self, batch: EventBatch) -> Mask | None:
+        """Return which events are wanted; None where all are."""
+        masks = [*self._numbers(batch), *self._names(batch)]
         if self.since_ns is not None:
             masks.append(batch.time_ns >= self.since_ns)
         if self.until_ns is not None:
             masks.append(batch.time_ns < self.until_ns)
         if self.errors:
             masks.append((batch.returned < 0) & batch.has_result)
-        return np.logical_and.reduce(masks) if masks else None
+        for other in self.without:
+            unwanted = other._mask(batch)
+            masks.append(np.zeros(len(batch), np.bool_) if unwanted is None else ~unwanted)
+        mask: Mask | None = np.logical_and.reduce(masks) if masks else None
+        return mask if self.grep is None else self._grepped(batch, mask, self.grep)
+
+    def _numbers(self, batch: EventBatch) -> Iterator[Mask]:
+        if self.pids is not None:
+            yield _among(batch.pid, self.pids)
+        if self.tids is not None:
+            yield _among(batch.tid, self.tids)
+        if self.fds is not None:
+            yield _among(batch.fd, self.fds)
+
+    def _names(self, batch: EventBatch) -> Iterator[Mask]:
+        if self.comms is not None:
+            threads = _each(self._named, batch.comms)
+            leaders = _each(
+                lambda p: p.leader is not None and self._named(p.leader), batch.processes
+            )
+            yield threads[batch.comm] | leaders[batch.process]
+        if self.syscalls is not None:
+            yield _each(self.syscalls.__contains__, batch.syscalls)[batch.syscall]
+        if self.kinds is not None:
+            kinds = [target.kind for target in batch.targets]
+            yield _each(self.kinds.__contains__, kinds)[batch.target]
+        if self.targets is not None:
+            meant = _each(lambda t: self._meant(*_texts(t)), batch.targets)[batch.target]
+            sent = np.flatnonzero(batch.has("address"))
+            if len(sent):
+                meant[sent] |= _each(self._meant, batch.addresses)[batch.column("address")[sent]]
+            yield meant
+
+    def _grepped(self, batch: EventBatch, mask: Mask | None, grep: re.Pattern[bytes]) -> Mask:
+        chosen = batch if mask is None else batch.select(mask)
+        found = _each(lambda data: grep.search(data) is not None, chosen.payloads())
+        if mask is None:
+            return found
+        mask[mask] = found
+        return mask
 
     def _named(self, name: str) -> bool:
         return any(pattern.matches(name) for pattern in self.comms or ())
 
+    def _meant(self, *texts: str) -> bool:
+        return any(fnmatchcase(text, pattern) for pattern in self.targets or () for text in texts)
 
-def _among(column: npt.NDArray[Any], wanted: Iterable[int]) -> npt.NDArray[np.bool_]:
+
+def _each(test: Callable[[Any], bool], table: Iterable[Any]) -> Mask:
+    return np.array([test(value) for value in table], dtype=np.bool_)
+
+
+def _texts(target: Target) -> list[str]:
+    """Return what a target may be meant by: its name, and the parts that its name is made of."""
+    if target.kind is None:
+        return []
+    by_path = target.kind == "anonymous" or target.path is not None
+    parts = [target.path] if by_path else [target.local, target.peer]
+    return [text for text in (target.name, *parts) if text is not None]
+
+
+def _texts_of(name: str) -> set[str]:
+    """Return at least the `_texts` of any target that has this name."""
+    whole = {name, name.removeprefix("anon_inode:"), name.removeprefix("…/")}
+    addresses = name.partition(" ")[2]
+    ends = addresses.split("→")
+    cuts = range(1, len(ends))
+    return {
+        *whole,
+        *(text.removesuffix(" (deleted)") for text in whole),
+        addresses,
+        *("→".join(ends[:cut]) for cut in cuts),
+        *("→".join(ends[cut:]) for cut in cuts),
+    }
+
+
+def _among(column: Column, wanted: Iterable[int]) -> Mask:
     limits = np.iinfo(column.dtype)
     possible = [number for number in wanted if limits.min <= number <= limits.max]
     return np.isin(column, np.array(possible, dtype=column.dtype))
+
+
+def parse_glob(pattern: str) -> str:
+    """Return a pattern for names of targets.
+
+    Raises:
+        FilterError: it is empty.
+    """
+    if not pattern:
+        raise FilterError("--target: a pattern such as /var/log/* or *:443 expected, none found")
+    return pattern
+
+
+def parse_kinds(given: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Read the values of a repeated option, such as ``tcp,udp``, as (named, excluded) kinds.
+
+    Raises:
+        FilterError: one is not among `TARGET_KINDS`.
+    """
+    named, excluded = parse_list(given)
+    for word in (*named, *excluded):
+        if word not in TARGET_KINDS:
+            raise FilterError(
+                f"--target-kind: one of {', '.join(TARGET_KINDS)} expected, {word[:40]!r} found"
+            )
+    return frozenset(named), frozenset(excluded)
 
 
 def compile_grep(pattern: str) -> re.Pattern[bytes]:

@@ -1,8 +1,9 @@
 """Batches in, the bytes that were written out again, at the times when they were written.
 
 Only what the kernel took is played: a write that failed gives nothing, a short one as much as it
-wrote. Each write is due at the start plus its own offset, so waiting late once delays nothing
-after it. The clock and the output are arguments.
+wrote. Bytes that a call moved without the program's holding them leave a hole, which is told.
+Each write is due at the start plus its own offset, so waiting late once delays nothing after it.
+The clock and the output are arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from wcap.events import Column, EventBatch
+from wcap.events import Column, EventBatch, EventFlag
 
 # time.sleep() refuses what the system cannot count; a longer pause is made of several.
 _LONGEST_SLEEP = 3600.0
@@ -39,14 +40,21 @@ class Clock:
 class Replayed:
     """What a replay played, and what it could not.
 
-    ``writes`` and ``bytes`` were played. ``missing`` bytes were written but not captured. Of
-    ``unknown`` writes the result is not known; all that was captured of them was played.
+    ``writes`` and ``bytes`` were played. ``missing`` bytes were written but not captured, and
+    ``moved`` ones by calls whose payload is never captured. Of ``unknown`` writes the result is
+    not known; all that was captured of them was played.
     """
 
     writes: int = 0
     bytes: int = 0
     missing: int = 0
+    moved: int = 0
     unknown: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was played that the kernel took, as far as events were recorded."""
+        return not (self.missing or self.moved or self.unknown)
 
 
 def replay(
@@ -87,16 +95,25 @@ def replay(
 def _taken(batch: EventBatch) -> Column:
     """Return how many of each event's captured bytes the kernel took."""
     captured = batch.captured.astype(np.int64)
-    return np.where(batch.has_result, np.clip(batch.returned, 0, captured), captured)
+    taken = np.where(batch.has_result, np.clip(batch.returned, 0, captured), captured)
+    taken[_flagged(batch, EventFlag.UNSENT)] = 0
+    return taken
+
+
+def _flagged(batch: EventBatch, flag: EventFlag) -> Column:
+    flagged: Column = (batch.flags & np.uint32(flag)) != 0
+    return flagged
 
 
 def _account(played: Replayed, batch: EventBatch, taken: Column) -> None:
     known = batch.has_result
     played.writes += int(np.count_nonzero(taken))
     played.bytes += int(taken.sum())
-    short = (batch.returned - taken)[known]
-    played.missing += sum(short[short > 0].tolist())  # Python's integers cannot overflow
-    played.unknown += int(np.count_nonzero(~known))
+    short = batch.returned - taken
+    absent, moved = known & (short > 0), _flagged(batch, EventFlag.NO_PAYLOAD)
+    played.missing += sum(short[absent & ~moved].tolist())  # Python's integers cannot overflow
+    played.moved += sum(short[absent & moved].tolist())
+    played.unknown += int(np.count_nonzero(~known & ~_flagged(batch, EventFlag.UNSENT)))
 
 
 def _pieces(batch: EventBatch, rows: Column, taken: Column) -> list[bytes]:

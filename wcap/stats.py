@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import NO_RESULT, Column, EventBatch, EventFlag
+from wcap.events import NO_DURATION, NO_RESULT, Column, EventBatch, EventFlag
 from wcap.timeline import Timeline
 
 # What events can be grouped by, and the columns that make such a group.
@@ -25,7 +25,11 @@ GROUPINGS: Mapping[str, tuple[str, ...]] = {
     "fd": ("process", "fd"),
     "syscall": ("syscall",),
     "tid": ("process", "tid", "comm"),
+    "target": ("target",),
+    "kind": ("kind",),
 }
+# What only a table tells, and the column that points into it.
+_POINTERS = {"kind": "target"}
 USUAL = ("process", "fd", "syscall")
 
 # np.bincount sums in float64, which holds every integer up to here.
@@ -85,10 +89,12 @@ class Stats:
         short: writes of which the kernel took only a part.
         truncated: events whose payload was cut when it was captured.
         unreadable: events whose payload could not be read.
+        payload_lost: events whose payload was lost, or a part of it.
+        without_payload: events of calls that have none, such as sendfile.
         without_result: events whose result is not known.
         groups: for each grouping (see `GROUPINGS`) a tally for each key.
         sizes: events by the octave of the bytes asked: 0, 1, 2-3, 4-7, …
-        durations: events with a result by the octave of their nanoseconds.
+        durations: events whose duration is known by the octave of its nanoseconds.
         errors: failed events by errno.
         timeline: events and bytes written over time.
         first_ns, last_ns: wall clock of the first and the last event; None without events.
@@ -99,6 +105,8 @@ class Stats:
     short: int = 0
     truncated: int = 0
     unreadable: int = 0
+    payload_lost: int = 0
+    without_payload: int = 0
     without_result: int = 0
     groups: dict[str, dict[Key, Tally]] = field(default_factory=dict)
     sizes: Counts = field(default_factory=lambda: np.zeros(OCTAVES, dtype=np.int64))
@@ -156,10 +164,13 @@ def _add(stats: Stats, batch: EventBatch) -> None:
 
     stats.short += int(np.count_nonzero(~(in_full | failed | unknown)))
     stats.without_result += len(unanswered)
-    stats.truncated += int(np.count_nonzero(flags & np.uint32(EventFlag.TRUNCATED)))
-    stats.unreadable += int(np.count_nonzero(flags & np.uint32(EventFlag.UNREADABLE)))
+    stats.truncated += _flagged(flags, EventFlag.TRUNCATED)
+    stats.unreadable += _flagged(flags, EventFlag.UNREADABLE)
+    stats.payload_lost += _flagged(flags, EventFlag.PAYLOAD_LOST)
+    stats.without_payload += _flagged(flags, EventFlag.NO_PAYLOAD)
     stats.sizes += octaves(count)
-    stats.durations += octaves(batch.duration_ns) - octaves(batch.duration_ns[unanswered])
+    untimed = np.flatnonzero((flags & np.uint32(NO_DURATION)) != 0)
+    stats.durations += octaves(batch.duration_ns) - octaves(batch.duration_ns[untimed])
     codes, events = np.unique(-returned[failed], return_counts=True)
     for code, number in zip(codes.tolist(), events.tolist(), strict=True):
         stats.errors[code] = stats.errors.get(code, 0) + number
@@ -173,11 +184,15 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     stats.last_ns = int(times[-1])
 
 
+def _flagged(flags: Column, flag: EventFlag) -> int:
+    return int(np.count_nonzero(flags & np.uint32(flag)))
+
+
 def _add_groups(
     stats: Stats, batch: EventBatch, written: Counts, failed: Column, *, all_written: bool
 ) -> None:
     names = dict.fromkeys(name for by in stats.groups for name in GROUPINGS[by])
-    columns = {name: batch.column(name) for name in names}
+    columns = {name: batch.column(_POINTERS.get(name, name)) for name in names}
     cell, cells = _numbered(list(columns.values()), len(batch))
     count, captured = batch.count, batch.captured
     asked = _summed(cell, cells, count)
@@ -221,6 +236,9 @@ def _values(batch: EventBatch, name: str, column: Column) -> list[Any]:
         return [
             ProcessKey(p.pid, p.comm if p.leader is None else p.leader, p.start_ns) for p in found
         ]
+    if name in ("target", "kind"):
+        targets = [batch.targets[number] for number in numbers]
+        return [target.name if name == "target" else target.kind for target in targets]
     if name in ("comm", "syscall"):
         table = batch.comms if name == "comm" else batch.syscalls
         return [table[number] for number in numbers]

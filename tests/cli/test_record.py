@@ -69,8 +69,13 @@ def refused(argv, capsys):
         ([], ["-c COMM", "-p PID", "-- COMMAND", "--all"]),
         (["--all", "-c", "nginx"], ["--all", "leave out what chooses"]),
         (["--all", "-u", "root"], ["--all"]),
-        (["-c", "!nginx"], ["nothing chosen", "--all"]),
-        (["--fd", "!1"], ["nothing chosen"]),
+        (["-c", "!nginx"], ["a ! leaves out", "--all"]),
+        (["--fd", "!1"], ["a ! leaves out"]),
+        (["-u", "root,!0"], ["nothing is left of the users"]),
+        (["-c", "a*", "-c", "!a*"], ["nothing is left of the names"]),
+        (["-t", "1", "-f"], ["-t", "leave out -f"]),
+        (["-t", "1", "--", "make"], ["-t", "the command"]),
+        (["-P", ""], ["--path", "none found"]),
         (["--all", "-p", "1"], ["--all"]),
         (["--all", "--", "make"], ["--all"]),
         (["-a", "-e", "write,open"], ["--syscall", "file, net, write,", "'open' found"]),
@@ -143,6 +148,14 @@ def test_a_thread_s_number_is_not_taken_for_a_process(capsys):
 
     assert status == 1
     assert f"{thread.native_id} is a thread of process {os.getpid()}" in line
+
+
+@pytest.mark.parametrize("word", ["4194305", "!4194305"])
+def test_a_thread_that_is_not_there_is_named(word, capsys):
+    status, line = refused(["-a" if word[0] == "!" else "-q", "-t", word], capsys)
+
+    assert status == 1
+    assert "4194305 is no thread" in line
 
 
 @pytest.mark.parametrize("command", ["no-such-command", "./not-executable"])
@@ -243,6 +256,15 @@ def test_how_to_record_arrives(sessions):
     assert (first.snaplen, first.at_exit, first.stop_on_loss) == (32 << 20, True, True)
     assert first.syscalls == SYSCALLS
     assert (second.lossless, second.at_exit) == (True, False)
+
+
+def test_whom_is_recorded_is_said_as_it_was_understood(sessions, capsys):
+    options = ["-c", "a", "-c", "!b*", "-u", "root", "-t", "7,!8", "-P", "/x", "--fd", "1,2"]
+
+    assert main(["record", *options]) == 0
+
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "recording -c a -t 7 -u 0 --fd 1,2 -P /x -c !b* -t !8 to " in said
 
 
 def test_what_stands_behind_an_exclamation_mark_is_left_out(sessions):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
-from kernel.support import Puppet, record
+from kernel.support import Puppet, python, record
 
 from wcap.cli import main
 from wcap.events import EventFlag
@@ -125,3 +126,21 @@ def test_a_reader_tells_of_losses_too(lossy, capsys):
     assert "lost" in capsys.readouterr().out
     assert main(["info", str(lossy.path)]) == 3
     assert "incomplete" in capsys.readouterr().out
+
+
+def test_a_recording_that_must_not_lose_anything_ends_at_the_first_loss(tmp_path):
+    endless = python("while True: os.write(null, bytes(4096))")
+
+    stopped = record("-B", "64K", "--fail-on-loss", "--", *endless, output=tmp_path / "run.wcap")
+
+    assert (stopped.status, stopped.end.reason) == (3, "loss")
+    assert stopped.end.exit_status == -signal.SIGTERM
+    assert sum(gap.count for gap in stopped.gaps) == sum(stopped.end.lost.values()) > 0
+
+
+def test_a_recording_that_loses_nothing_is_not_ended(tmp_path):
+    some = python("for n in range(1009): os.write(null, b'x')")
+
+    whole = record("--fail-on-loss", "--", *some, output=tmp_path / "run.wcap")
+
+    assert (whole.status, whole.end.reason, whole.count) == (0, "command", 1009)

@@ -129,7 +129,7 @@ class Machine:
             pieces=[*pieces, b""] if again == "lost" else pieces,
             failed=again in ("part", "failed"),
             part_lost=again == "lost",
-            asked=began[0].count + 5 if again == "whole" and len(rest) % 2 else 0,
+            asked=min(began[0].count + 5, 2**32 - 1) if again == "whole" and len(rest) % 2 else 0,
         )
 
     def execute(self, thread, comm, known):

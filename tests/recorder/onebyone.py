@@ -112,14 +112,15 @@ class Part:
     order: int = -1
 
     def raw(self) -> bytes:
+        """Make the record, whose time is later than that of the call."""
         of = self.of
         return part(
             self.payload,
-            sequence=of.sequence if isinstance(of, Write) else 0,
+            **({"sequence": of.sequence} if isinstance(of, Write) else {"end_ns": of.time_ns}),
             pid=of.pid,
             tid=of.tid,
             cpu=of.cpu,
-            time_ns=of.time_ns,
+            time_ns=of.time_ns + 1,
         )
 
 

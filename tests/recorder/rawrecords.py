@@ -14,7 +14,7 @@ from wcap.recorder.records import Span
 ENTER, EXIT, REREAD, PROCESS, PART, TARGET, SENT, BYPASS = range(1, 9)
 UNREADABLE, KNOWN_TASK, PART_LOST = 1, 2, 4
 OFFSET, SOURCE, ADDRESS, NO_PAYLOAD, UNSENT = 8, 16, 32, 64, 128
-PARTIAL, DETACHED, DELETED = 256, 512, 1024
+PARTIAL, DETACHED, DELETED, NO_CGROUP = 256, 512, 1024, 2048
 
 PREFIX = "=BBHIQQ"
 ENTER_LAYOUT = struct.Struct(PREFIX + "QQiI16sII")
@@ -108,15 +108,17 @@ def sent(lengths: list[int], returned: int, **of: int) -> bytes:
 def part(
     payload: bytes,
     *,
-    sequence: int,
+    sequence: int = 0,
+    end_ns: int | None = None,
     pid: int = 100,
     tid: int | None = None,
     cpu: int = 0,
     time_ns: int = 0,
 ) -> bytes:
-    """Make the record of a part of a payload; with a sequence of 0, of one read at exit."""
+    """Make the record of a part of a payload; with ``end_ns``, of what a call's end then brings."""
     task = both(pid, pid if tid is None else tid)
-    return PART_LAYOUT.pack(PART, 0, 0, cpu, time_ns, task, sequence, len(payload)) + payload
+    of = sequence if end_ns is None else 1 << 63 | end_ns
+    return PART_LAYOUT.pack(PART, 0, 0, cpu, time_ns, task, of, len(payload)) + payload
 
 
 def process(

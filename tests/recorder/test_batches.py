@@ -113,7 +113,7 @@ def test_a_part_that_is_lost_at_exit_is_told_as_well():
     event = only(
         cut_of(
             enter(b"a", count=9, unreadable=True),
-            part(b"bc", sequence=0, time_ns=1),
+            part(b"bc", end_ns=1),
             reread(b"", 9, flags=PART_LOST, time_ns=1),
         )
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from recorder import rawrecords
-from recorder.rawrecords import DELETED, DETACHED, PARTIAL
+from recorder.rawrecords import DELETED, DETACHED, NO_CGROUP, PARTIAL
 
 from wcap.events import TARGET_KINDS, Bypass, Target
 from wcap.recorder import descriptions
@@ -203,6 +203,7 @@ def test_a_process_is_described_with_its_program_cgroup_and_words():
 def test_who_is_in_the_root_cgroup_is_told_from_whose_cgroup_is_not_known():
     assert seen_of(rawrecords.process(exe=components("ls"))).cgroup == "/"
     assert seen_of(rawrecords.process()).cgroup is None
+    assert seen_of(rawrecords.process(exe=components("ls"), flags=NO_CGROUP)).cgroup is None
 
 
 def test_a_program_whose_path_is_not_whole_is_not_told():

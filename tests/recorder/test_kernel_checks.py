@@ -267,3 +267,14 @@ def test_a_tracefs_that_may_not_be_read_is_named_with_the_way_out(monkeypatch):
 
     with pytest.raises(NotPermittedError, match="may be read by root only: use sudo"):
         kernel.mount_tracefs()
+
+
+@pytest.mark.parametrize(("release", "known"), [("5.6.19", False), ("5.7.0", True)])
+def test_pid_namespaces_are_told_apart_by_newer_kernels_only(release, known, monkeypatch):
+    running(monkeypatch, release)
+
+    if known:
+        kernel.check_namespaces()
+    else:
+        with pytest.raises(UnsupportedKernelError, match=r"since Linux 5\.7.*--pidns"):
+            kernel.check_namespaces()

@@ -265,10 +265,11 @@ def test_parts_come_before_the_rest_of_their_call_however_the_records_are_cut_in
     for cpu, queue in enumerate(queues):
         for number in range(1, data.draw(st.integers(0, 4)) + 1):
             of = {"cpu": cpu, "time_ns": 10 * number, "pid": data.draw(st.sampled_from([7, 8]))}
+            later = {**of, "time_ns": 10 * number + 5}
             at_exit = data.draw(st.booleans())
             pieces = data.draw(st.lists(st.binary(max_size=5), min_size=1, max_size=4))
-            own = 0 if at_exit else number
-            queue += [part(piece, sequence=own, **of) for piece in pieces[:-1]]
+            own = {"end_ns": of["time_ns"]} if at_exit else {"sequence": number}
+            queue += [part(piece, **own, **later) for piece in pieces[:-1]]
             if data.draw(st.sampled_from([True, True, False])):
                 if at_exit:
                     queue.append(reread(pieces[-1], cpu * 10 + number, **of))
@@ -307,8 +308,8 @@ def test_parts_wait_for_the_record_of_their_call_in_a_later_span():
 def test_two_calls_of_one_thread_read_again_at_their_ends_each_have_their_own_parts():
     found = decode(
         span_of(
-            *(part(b"a", sequence=0, time_ns=1), reread(b"b", time_ns=1)),
-            *(part(b"c", sequence=0, time_ns=2), reread(b"d", time_ns=2)),
+            *(part(b"a", end_ns=1), reread(b"b", time_ns=1)),
+            *(part(b"c", end_ns=2), reread(b"d", time_ns=2)),
         )
     ).exits
 
@@ -318,7 +319,7 @@ def test_two_calls_of_one_thread_read_again_at_their_ends_each_have_their_own_pa
 def test_parts_of_an_end_that_was_lost_are_not_given_to_the_next_end_of_the_thread():
     decoder = Decoder()
 
-    decode(span_of(part(b"lost", sequence=0, time_ns=1)), decoder)
+    decode(span_of(part(b"lost", end_ns=1)), decoder)
     found = decode(span_of(reread(b"mine", time_ns=2)), decoder).exits
 
     assert found.reread[0].payload == b"mine"
@@ -329,7 +330,8 @@ def test_parts_whose_call_was_lost_are_forgotten_and_do_not_pile_up(at_exit):
     decoder = Decoder()
     for number in range(1, 100):
         of = {"cpu": number % 2, "time_ns": number, "pid": number}
-        decode(span_of(part(b"x" * 1000, sequence=0 if at_exit else number, **of)), decoder)
+        own = {"end_ns": number} if at_exit else {"sequence": number}
+        decode(span_of(part(b"x" * 1000, **own, **of)), decoder)
 
     assert len(decoder._parts) == 2  # one CPU each, which may yet send the record
 
@@ -426,3 +428,25 @@ def test_every_size_is_asserted_by_the_kernel_side():
 
     for name in sizes(at_exit=False):
         assert re.search(rf"AGREES\(\w+, {name}\);", asserted), name
+
+
+@pytest.mark.parametrize("spans", [1, 2])
+def test_parts_come_before_what_the_record_of_their_call_has(spans):
+    records = [
+        part(b"of another", sequence=7, cpu=1),
+        part(b"one ", sequence=7),
+        part(b"two ", sequence=7),
+        enter(b"three", sequence=7),
+        part(b"a ", end_ns=9, tid=5),
+        part(b"b ", end_ns=9, tid=6, cpu=2),
+        reread(b"c", tid=5, time_ns=9),
+    ]
+    decoder = Decoder()
+    if spans == 2:
+        decoder.decode(span_of(*records[:2]))
+        records = records[2:]
+
+    decoded = decoder.decode(span_of(*records))
+
+    assert (decoded.enters.payload, decoded.enters.captured.tolist()) == (b"one two three", [13])
+    assert decoded.exits.reread == {0: (b"a c", 0, 0)}

@@ -146,7 +146,7 @@ def target_of(
         "cgroups": _each(_marked(cgroup), find_cgroup),
         "fds": _each(_words(fd), _number("--fd")),
         "kinds": _each(_words(kind), _kind),
-        "paths": _each(_marked(path), lambda word: word),
+        "paths": _each(_marked(path), _glob),
     }
     for side, found in zip(
         sides["cgroups"], _each(_marked(container), find_container), strict=True
@@ -200,6 +200,12 @@ def _kind(word: str) -> str:
         raise FilterError(
             f"--target-kind: one of {', '.join(TARGET_KINDS)} expected, {word[:40]!r} found"
         )
+    return word
+
+
+def _glob(word: str) -> str:
+    if not word:
+        raise FilterError("--path: a pattern such as /var/log/* expected, none found")
     return word
 
 

@@ -1,6 +1,7 @@
 """The filter options that reading commands share, declared once.
 
-A command decorated with `filtered` shows them in its help, and gets them as one argument.
+A command decorated with `filtered` shows them in its help, and gets them as one argument. In every
+option that takes a list, a ``!`` excludes what follows it in the same value.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from wcap.errors import FilterError
+from wcap.units import parse_list
 
 if TYPE_CHECKING:
     from wcap.filters import Filter
     from wcap.reader import Capture
 
+_Pattern = TypeVar("_Pattern")
 _PANEL = "Filters"
 # Longer than any process, thread or descriptor number, and shorter than Python refuses to read.
 _DIGITS = 20
@@ -34,7 +37,9 @@ class FilterOptions:
 
     pid: Annotated[
         list[str] | None,
-        _option("--pid", "-p", metavar="PID,…", help="Only these processes."),
+        _option(
+            "--pid", "-p", metavar="PID,…", help="Only these processes. In any list, '!' excludes."
+        ),
     ] = None
     tid: Annotated[
         list[str] | None, _option("--tid", metavar="TID,…", help="Only these threads.")
@@ -47,6 +52,29 @@ class FilterOptions:
     ] = None
     fd: Annotated[
         list[str] | None, _option("--fd", metavar="FD,…", help="Only these file descriptors.")
+    ] = None
+    target: Annotated[
+        list[str] | None,
+        _option(
+            "--target",
+            metavar="GLOB",
+            help="Only files and sockets of which the path, the address or the whole name matches.",
+        ),
+    ] = None
+    target_kind: Annotated[
+        list[str] | None,
+        _option(
+            "--target-kind", metavar="KIND,…", help="Only targets of these kinds: file, tcp, …"
+        ),
+    ] = None
+    syscall: Annotated[
+        list[str] | None,
+        _option(
+            "--syscall",
+            "-e",
+            metavar="NAME,…",
+            help="Only these system calls; file and net are many.",
+        ),
     ] = None
     since: Annotated[
         str | None,
@@ -67,20 +95,38 @@ class FilterOptions:
         Raises:
             FilterError: one of them does not parse.
         """
-        from wcap.filters import CommPattern, Filter, compile_grep
+        from wcap.filters import Filter, compile_grep
         from wcap.units import parse_time
 
+        choices = self._choices()
         started = capture.header.started_ns
         return Filter(
-            pids=numbers("--pid", self.pid),
-            tids=numbers("--tid", self.tid),
-            fds=numbers("--fd", self.fd),
-            comms=tuple(map(CommPattern.parse, self.comm)) if self.comm else None,
+            **{kind: named for kind, (named, _) in choices.items() if named},
+            without=tuple(Filter(**{kind: left}) for kind, (_, left) in choices.items() if left),
             since_ns=None if self.since is None else parse_time(self.since, started),
             until_ns=None if self.until is None else parse_time(self.until, started),
             grep=None if self.grep is None else compile_grep(self.grep),
             errors=self.errors,
         )
+
+    def _choices(self) -> dict[str, tuple[Any, Any]]:
+        """Return for each list of `Filter` what was named, and what was excluded.
+
+        Raises:
+            FilterError: an option does not parse.
+        """
+        from wcap.filters import CommPattern, parse_glob, parse_kinds
+        from wcap.syscalls import parse_syscalls
+
+        return {
+            "pids": _numbers("--pid", self.pid),
+            "tids": _numbers("--tid", self.tid),
+            "fds": _numbers("--fd", self.fd),
+            "comms": _patterns(CommPattern.parse, self.comm),
+            "targets": _patterns(parse_glob, self.target),
+            "kinds": parse_kinds(self.target_kind or ()),
+            "syscalls": parse_syscalls(self.syscall or ()),
+        }
 
 
 def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Any]:
@@ -128,7 +174,24 @@ def numbers(option: str, given: list[str] | None) -> frozenset[int] | None:
     """
     if not given:
         return None
-    words = [word.strip() for value in given for word in value.split(",")]
+    return _checked(option, [word.strip() for value in given for word in value.split(",")])
+
+
+def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], frozenset[int]]:
+    named, excluded = parse_list(given or ())
+    return _checked(option, named), _checked(option, excluded)
+
+
+def _patterns(
+    parse: Callable[[str], _Pattern], given: list[str] | None
+) -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
+    """Read patterns, which may hold commas: a ``!`` excludes no more than its own."""
+    named = [value for value in given or () if not value.startswith("!")]
+    excluded = [value.removeprefix("!") for value in given or () if value.startswith("!")]
+    return tuple(map(parse, named)), tuple(map(parse, excluded))
+
+
+def _checked(option: str, words: list[str]) -> frozenset[int]:
     for word in words:
         if not word.removeprefix("-").isdecimal() or len(word) > _DIGITS:
             raise FilterError(f"{option}: a number expected, {word[:40]!r} found")

@@ -29,6 +29,8 @@ END_REASONS = {
     "output": "nobody read any more what was shown",
     "error": "recording failed",
 }
+# Where a condition was decided on, by its name in a header's resolved filters.
+_DECIDED = {"decided_in_kernel": "in the kernel:", "decided_by_recorder": "by the recorder:"}
 
 
 def info(
@@ -75,14 +77,11 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "command", shlex.join(header.command)
     if end is not None and end.exit_status is not None:
         yield "", _exit(end.exit_status)
-    for key, value in header.filters.items():
-        yield f"filters {escape_text(str(key))}", _inline(value) or "none"
+    yield from _filter_rows(header.filters)
     snaplen = (
         f"up to {plural(header.snaplen, 'byte')} of each" if header.snaplen else "whole payloads"
     )
-    from wcap.format import AT_ENTER
-
-    when = "" if header.at == AT_ENTER else f", at {header.at}"
+    when = "" if header.at == "enter" else f", at {header.at}"
     yield "captured", f"{', '.join(header.syscalls)}; {snaplen}{when}"
     if header.transport is not None:
         yield "transport", header.transport
@@ -97,6 +96,22 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "versions", _inline(header.versions)
     for warning in dict.fromkeys((*header.warnings, *(() if end is None else end.warnings))):
         yield "warning", warning
+
+
+def _filter_rows(filters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell the options and what they came to: who was chosen, who was not, and who decided."""
+    for key, value in filters.items():
+        resolved = dict(value) if isinstance(value, Mapping) else None
+        if key != "resolved" or resolved is None:
+            yield f"filters {escape_text(str(key))}", _inline(value) or "none"
+            continue
+        left_out = resolved.pop("left_out", None)
+        deciders = [(words, resolved.pop(name, None)) for name, words in _DECIDED.items()]
+        yield "filters resolved", _inline(resolved) or "none"
+        if left_out:
+            yield "left out", _inline(left_out)
+        if decided := [f"{words} {_inline(kinds)}" for words, kinds in deciders if kinds]:
+            yield "decided", "; ".join(decided)
 
 
 def _event_rows(facts: Facts) -> Iterator[tuple[str, str]]:

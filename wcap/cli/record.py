@@ -277,8 +277,10 @@ def _run(
     from wcap.recorder import Session, readers_of_stdout
 
     to_stdout = name == "-" or print_style is not None
-    excluded = sorted(readers_of_stdout(onward=target.everything)) if to_stdout else ()
-    if excluded and target.everything:
+    # Were one of them stopped, or recorded for what it does with this output, it would never end.
+    onward = target.everything or settings.lossless
+    excluded = sorted(readers_of_stdout(onward=onward)) if to_stdout else ()
+    if excluded and onward:
         say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
     with capture_output(name, force=force) as (stream, replace):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from wcap.cli.output import Output
     from wcap.replay import Replayed
 
+# What is played unless descriptors or targets are named: standard output and standard error.
+STANDARD = frozenset({1, 2})
 SLOWEST, FASTEST = 0.001, 1_000_000.0
 
 SpeedOption = Annotated[
@@ -55,7 +57,7 @@ def replay(
     no_delay: NoDelayOption = False,
     raw: RawOption = False,
 ) -> None:
-    """Write again what was written to fd 1 and 2, with its timing.
+    """Write again what was written to fd 1 and 2, or to a target, with its timing.
 
     Example: wcap replay run.wcap --comm make --speed 4 --max-idle 2s
     """
@@ -70,8 +72,9 @@ def replay(
         )
     max_idle_ns = None if max_idle is None else parse_duration(max_idle)
     with reading(file) as capture:
-        chosen = filters if filters.fd else replace(filters, fd=["1,2"])
-        where = chosen.resolve(capture)
+        where = filters.resolve(capture)
+        if all(named is None for named in (where.fds, where.targets, where.kinds)):
+            where = replace(where, fds=STANDARD)
         with _screen(raw=raw) as output:
             played = play(
                 capture.batches(where),
@@ -98,12 +101,18 @@ def _screen(*, raw: bool) -> Iterator[Output | TerminalGuard]:
 
 def _report(name: str, played: Replayed) -> bool:
     """Say what could not be played, and return whether everything was."""
-    if played.writes == 0 and played.missing == 0 and played.unknown == 0:
+    if played.writes == 0 and played.complete:
         print(f"wcap: {name}: no such writes: wcap stats shows what there is", file=sys.stderr)
     if played.missing:
         missing = plural(played.missing, "byte")
         print(f"wcap: {name}: {missing} written but not in the capture", file=sys.stderr)
+    if played.moved:
+        moved = plural(played.moved, "byte")
+        print(
+            f"wcap: {name}: {moved} written by calls such as sendfile, which have no payload",
+            file=sys.stderr,
+        )
     if played.unknown:
         unknown = plural(played.unknown, "write")
         print(f"wcap: {name}: {unknown} of unknown result, played as captured", file=sys.stderr)
-    return played.missing == 0 and played.unknown == 0
+    return played.complete

@@ -35,6 +35,8 @@ class By(StrEnum):
     FD = "fd"
     SYSCALL = "syscall"
     TID = "tid"
+    TARGET = "target"
+    KIND = "kind"
 
 
 # The columns that name a group, for tables and as JSON keys, and how a table aligns them.
@@ -44,7 +46,10 @@ _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "fd": (("pid", "name", "fd"), "><>"),
     "syscall": (("syscall",), "<"),
     "tid": (("pid", "name", "tid", "comm"), "><><"),
+    "target": (("target",), "<"),
+    "kind": (("kind",), "<"),
 }
+_UNKNOWN = "?"
 
 
 @filtered()
@@ -115,7 +120,8 @@ def _totals(stats: Stats, capture: Capture) -> list[str]:
     for label, events, what in (
         ("failed", total.failed, ""),
         ("short", stats.short, "the kernel took only a part"),
-        ("no result", stats.without_result, "unfinished, or the result was lost"),
+        ("no result", stats.without_result, "unfinished, not sent, or the result was lost"),
+        ("no payload", stats.without_payload, "calls that have none, such as sendfile"),
         ("lost", _lost(capture), f"in {plural(len(capture.gaps), 'gap')}, whatever the filter"),
     ):
         if events:
@@ -130,7 +136,9 @@ def _when(stats: Stats) -> str:
 
 
 def _cut(stats: Stats) -> str:
-    parts = ((stats.truncated, "cut"), (stats.unreadable, "unreadable"))
+    parts = (
+        (stats.truncated, "cut"), (stats.unreadable, "unreadable"), (stats.payload_lost, "lost"),
+    )  # fmt: skip
     return "".join(f", {plural(events, 'payload')} {what}" for events, what in parts if events)
 
 
@@ -145,7 +153,10 @@ def _group_table(by: str, groups: Mapping[Key, Tally], top: int) -> list[str]:
     head = (*names, "events", "asked", "captured", "written", "failed")
     rows = [tuple(name.upper() for name in head)]
     for key, tally in ranked(groups)[:top]:
-        named = [escape_text(str(value)) for value in _named(by, key).values()]
+        named = [
+            _UNKNOWN if value is None else escape_text(str(value))
+            for value in _named(by, key).values()
+        ]
         sums = (tally.events, tally.asked, tally.captured, tally.written, tally.failed)
         rows.append((*named[: len(names)], *map(number, sums)))
     more = len(groups) - top
@@ -154,7 +165,7 @@ def _group_table(by: str, groups: Mapping[Key, Tally], top: int) -> list[str]:
 
 def _named(by: str, key: Key) -> dict[str, Any]:
     """Name the parts of a group's key; a process's start comes last, if it is known."""
-    if isinstance(key[0], str):
+    if len(_NAMES[by][0]) == 1:
         return {by: key[0]}
     process, *others = key
     names = [name for name in _NAMES[by][0] if name not in ("pid", "name")]
@@ -220,6 +231,8 @@ def _as_json(stats: Stats, capture: Capture, top: int | None) -> dict[str, Any]:
         "short_events": stats.short,
         "truncated_events": stats.truncated,
         "unreadable_events": stats.unreadable,
+        "payload_lost_events": stats.payload_lost,
+        "no_payload_events": stats.without_payload,
         "no_result_events": stats.without_result,
         "lost": _lost(capture),
         "first_ns": stats.first_ns,

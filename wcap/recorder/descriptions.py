@@ -21,7 +21,7 @@ _TARGET = struct.Struct("=2xH20x II6xH Q4xI 4xHH 16s16s Q IHH")
 _BYPASS = struct.Struct("=16xQ 16s Q")
 PROCESS_SIZE, TARGET_SIZE, BYPASS_SIZE = _PROCESS.size, _TARGET.size, _BYPASS.size
 # Flags of bpf/record.h.
-_KNOWN_TASK, _PARTIAL, _DELETED = 2, 256, 1024
+_KNOWN_TASK, _PARTIAL, _DELETED, _NO_CGROUP = 2, 256, 1024, 2048
 # include/linux/socket.h
 _UNIX, _INET, _INET6 = 1, 2, 10
 # include/linux/kdev_t.h
@@ -102,7 +102,7 @@ def process(data: bytes, start: int, order: int) -> Seen:
         ns_pid=found.ns_pid or None,
         exe=_path(exe) if exe and not found.flags & _PARTIAL else None,
         # The root has no name; who has a program has a cgroup too, if they are known at all.
-        cgroup=_path(cgroup) if exe or cgroup else None,
+        cgroup=_path(cgroup) if (exe or cgroup) and not found.flags & _NO_CGROUP else None,
         cmdline=tuple(map(text, cmdline.rstrip(b"\0").split(b"\0"))) if cmdline else None,
     )
 

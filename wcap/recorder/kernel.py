@@ -22,6 +22,8 @@ FIRST_PID_NAMESPACE = 0xEFFF_FFFC
 _BPF_CALL = {"x86_64": 321}.get(platform.machine(), 280)
 # include/uapi/linux/bpf.h
 _BPF_MAP_CREATE, _MAP_ARRAY, _MAP_RINGBUF = 0, 2, 27
+# bpf_get_ns_current_pid_tgid came with this version.
+_NAMESPACES = (5, 7)
 # Since then BPF memory is counted by memory cgroups, not against RLIMIT_MEMLOCK.
 _NO_MEMLOCK = (5, 11)
 
@@ -55,6 +57,18 @@ def check_permission() -> None:
         raise UnsupportedKernelError(
             "BPF knows processes by the host's numbers, and this container has its own: run wcap "
             "on the host, or the container with --pid=host"
+        )
+
+
+def check_namespaces() -> None:
+    """See that BPF programs can tell the PID namespace of a task.
+
+    Raises:
+        UnsupportedKernelError: they cannot.
+    """
+    if version() < _NAMESPACES:
+        raise UnsupportedKernelError(
+            "BPF can tell PID namespaces since Linux 5.7: leave out --pidns, or choose by --cgroup"
         )
 
 

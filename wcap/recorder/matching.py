@@ -35,22 +35,30 @@ def running() -> Iterator[Running]:
 
 
 def meets(process: Running, conditions: Conditions) -> bool:
-    """Tell whether a process meets all kinds of conditions that have values, but for numbers of
-    processes.
-    """
-    return all(
-        (
-            not conditions.tids or not set(conditions.tids).isdisjoint(process.tids),
-            not conditions.users or process.user in conditions.users,
-            not conditions.comms
-            or any(pattern.matches(comm) for pattern in conditions.comms for comm in process.comms),
-            not conditions.pid_namespaces or process.pid_namespace in conditions.pid_namespaces,
-            not conditions.cgroups
-            or any(
-                f"{process.cgroup}/".startswith(f"{cgroup.path}/") for cgroup in conditions.cgroups
-            ),
-        )
-    )
+    """Tell whether a process meets all kinds of conditions that have values."""
+    return all(_answers(process, conditions))
+
+
+def meets_any(process: Running, conditions: Conditions) -> bool:
+    """Tell whether a process meets one kind of conditions, as is enough to be left out."""
+    return any(_answers(process, conditions))
+
+
+def _answers(process: Running, conditions: Conditions) -> Iterator[bool]:
+    """Yield for each kind of conditions on tasks that has values whether one of these is met."""
+    if conditions.pids:
+        yield process.pid in conditions.pids
+    if conditions.tids:
+        yield not set(conditions.tids).isdisjoint(process.tids)
+    if conditions.users:
+        yield process.user in conditions.users
+    if conditions.comms:
+        yield any(pattern.matches(comm) for pattern in conditions.comms for comm in process.comms)
+    if conditions.pid_namespaces:
+        yield process.pid_namespace in conditions.pid_namespaces
+    if conditions.cgroups:
+        below = f"{process.cgroup}/"
+        yield any(below.startswith(f"{cgroup.path}/") for cgroup in conditions.cgroups)
 
 
 def _look(place: Path) -> Running:

@@ -25,6 +25,8 @@ _ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PART_SIZE = 72, 32, 40, 40
 _RETURNED_SIZE = 8  # behind an enter, when calls are recorded at exit
 _EXTRA_SIZE = 152
 _ADDRESS_AT = 24
+# Of a part that is read when a call ends (PART_AT_END).
+_AT_END = 1 << 63
 COMM_SIZE = 16
 
 
@@ -55,10 +57,9 @@ class Span:
 
 
 class _Call(NamedTuple):
-    """What tells a call from all others; the sequence number is 0 of what is read at its end."""
+    """What tells a call from all others; its end has its time and `_AT_END` for a number."""
 
     cpu: int
-    time_ns: int
     pid_tgid: int
     sequence: int
 
@@ -177,9 +178,9 @@ class Decoder:
 
     def _with_parts(self, enters: Enters, words: Ints, rows: Ints) -> Enters:
         """Put parts before what the record of their call has."""
-        numbers = np.array([call.sequence for call in self._parts], dtype=np.int64)
+        numbers = np.array([call.sequence for call in self._parts], dtype=np.uint64)
         found = {}
-        for row in np.flatnonzero(np.isin(enters.sequence, numbers)).tolist():
+        for row in np.flatnonzero(np.isin(words[rows + 3], numbers)).tolist():
             if parts := self._parts.pop(_call(words, int(rows[row])), None):
                 found[row] = parts
         if not found:
@@ -203,7 +204,9 @@ class Decoder:
             if first & 0xFF == SENT:
                 sent[position] = np.frombuffer(data, dtype=np.uint32).tolist()
             else:
-                parts = self._parts.pop(_call(words, row)._replace(sequence=0), [])
+                parts = self._parts.pop(
+                    _call(words, row)._replace(sequence=_AT_END | int(words[row + 1])), []
+                )
                 payload, asked = b"".join([*parts, data]), int(words[row + 4]) >> 32
                 reread[position] = Reread(payload, first >> 16 & 0xFFFF, asked)
         return Exits(
@@ -218,8 +221,8 @@ class Decoder:
 
 def _call(words: Ints, row: int) -> _Call:
     """Return which call the record of an enter or a part is of."""
-    first, time_ns, pid_tgid, sequence = words[row : row + 4].tolist()
-    return _Call(first >> 32, time_ns, pid_tgid, sequence)
+    first, _, pid_tgid, sequence = words[row : row + 4].tolist()
+    return _Call(first >> 32, pid_tgid, sequence)
 
 
 def _spread(values: Ints, rows: Ints, length: int) -> Ints:

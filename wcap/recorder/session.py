@@ -136,7 +136,9 @@ class Session:
         for pattern in target.awaited():
             say(f"-c {pattern}: no process or thread has this name yet")
         kernel.check_permission()
-        self._transport_name = _choose_transport(settings.transport)
+        if target.pid_namespaces or target.left_out.pid_namespaces:
+            kernel.check_namespaces()
+        self._transport_name = _choose_transport(settings)
         kernel.raise_memlock()
         if kernel.mount_tracefs():
             say("mounted tracefs, which the tracepoints are described in")
@@ -147,7 +149,7 @@ class Session:
         if self._buffer_bytes >= 2 * settings.buffer_bytes:
             say(f"the buffer takes {self._buffer_bytes:,} bytes, the least for this snaplen")
         self._excluded = (os.getpid(), *sorted(excluded))
-        if echoing := set(target.pids).intersection(self._excluded):
+        if echoing := target.named().intersection(self._excluded):
             raise RecordError(
                 f"process {min(echoing)} gets what this recording writes to standard output: "
                 "recording it would never end; write to a file"
@@ -483,14 +485,18 @@ class _Recording:
         )
 
 
-def _choose_transport(asked: str | None) -> str:
-    if asked == PERF_BUFFER:
+def _choose_transport(settings: Settings) -> str:
+    if settings.transport == PERF_BUFFER:
         return PERF_BUFFER
     if kernel.has_ring_buffer():
         return RING_BUFFER
-    if asked == RING_BUFFER:
+    if settings.transport == RING_BUFFER:
         raise UnsupportedKernelError(
             "this kernel has no BPF ring buffer (it came with 5.8): use --transport perf"
+        )
+    if settings.lossless:
+        raise UnsupportedKernelError(
+            "this kernel has no BPF ring buffer (it came with 5.8), which --lossless needs"
         )
     return PERF_BUFFER
 

@@ -23,8 +23,20 @@ from wcap import events
 from wcap.errors import RecordError, UsageError
 from wcap.filters import CommPattern
 from wcap.recorder.choice import ANYONE, OF_TASKS, Conditions
-from wcap.recorder.matching import meets, running
+from wcap.recorder.matching import Running, meets, meets_any, running
 
+# What the values of a kind are.
+_WORDS = {
+    "pids": "processes",
+    "tids": "threads",
+    "users": "users",
+    "comms": "names",
+    "pid_namespaces": "PID namespaces",
+    "cgroups": "cgroups",
+    "fds": "descriptors",
+    "kinds": "kinds of targets",
+    "paths": "paths",
+}
 # What a shell answers for a command that it cannot run.
 _CANNOT_RUN = 127
 
@@ -47,6 +59,10 @@ class Target(Conditions):
 
     def __post_init__(self) -> None:
         if not (self.given() or self.command or self.everything):
+            if self.left_out.given():
+                raise UsageError(
+                    "a ! leaves out, and nothing is chosen: say --all for everyone else"
+                )
             raise UsageError(
                 "nothing chosen: name processes with -c COMM or -p PID, launch one with "
                 "-- COMMAND, or record everything with --all"
@@ -56,6 +72,11 @@ class Target(Conditions):
                 "--all records everything: leave out what chooses processes, or take some away "
                 "with a !, as in -c '!NAME'"
             )
+        if self.tids and (self.follow or self.command):
+            raise UsageError("-t chooses threads alone: leave out -f and the command, or use -p")
+        for kind in self.given():
+            if set(getattr(self, kind)) <= set(getattr(self.left_out, kind)):
+                raise UsageError(f"nothing is left of the {_WORDS[kind]} that are chosen")
 
     @property
     def by_number(self) -> bool:
@@ -87,18 +108,25 @@ class Target(Conditions):
         Raises:
             RecordError: a process is not, or the command cannot be found.
         """
-        for pid in self.pids:
+        for pid in self.pids + self.left_out.pids:
             process = _process_of(pid)
             if process != pid:
                 found = "no process" if process is None else f"a thread of process {process}"
                 raise RecordError(
                     f"{pid} is {found}: -p takes the PIDs of running processes, -t those of threads"
                 )
-        for tid in self.tids:
-            if _process_of(tid) is None:
+        for tid in self.tids + self.left_out.tids:
+            process = _process_of(tid)
+            if process is None:
                 raise RecordError(f"{tid} is no thread: -t takes the TIDs of running threads")
+            if self.pids and tid in self.tids and process not in self.pids:
+                raise RecordError(f"{tid} is a thread of process {process}, not of those of -p")
         if self.command and shutil.which(self.command[0]) is None:
             raise RecordError(f"{self.command[0]}: command not found, or not executable")
+
+    def named(self) -> set[int]:
+        """Return the processes that are chosen by their numbers, or by those of their threads."""
+        return {*self.pids, *filter(None, map(_process_of, self.tids))}
 
     def roots(self) -> set[int]:
         """Return the running processes that are chosen themselves, by number or by conditions."""
@@ -107,7 +135,7 @@ class Target(Conditions):
         return {
             process.pid
             for process in running()
-            if meets(replace(process, comms=process.comms[:1]), self)
+            if self._chooses(replace(process, comms=process.comms[:1]))
         }
 
     def running(self) -> set[int]:
@@ -115,7 +143,11 @@ class Target(Conditions):
         if self.pids or self.command:
             roots = self.roots()
             return descendants(roots) if self.follow else roots
-        return {process.pid for process in running() if meets(process, self)}
+        return {process.pid for process in running() if self._chooses(process)}
+
+    def _chooses(self, process: Running) -> bool:
+        # Who has only some threads left out is not left out.
+        return meets(process, self) and not meets_any(process, replace(self.left_out, tids=()))
 
     def awaited(self) -> list[CommPattern]:
         """Return the names that no process or thread has so far; a command may yet bring them."""
