@@ -112,9 +112,10 @@ def _message(name: str, arguments: list[Any], returned: int | None) -> list[Writ
 
 
 def _messages(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
-    fd, messages = arguments[:2]
-    if isinstance(messages, Pointer):
-        return [Write(name, fd, None, returned, b"", Payload.UNREADABLE)]
+    fd, messages, number = arguments[:3]
+    if isinstance(messages, Pointer):  # none of them could be read
+        first = Write(name, fd, None, returned, b"", Payload.UNREADABLE)
+        return [first, *(_one_message(fd, ..., place, returned) for place in range(1, number))]
     return [_one_message(fd, message, place, returned) for place, message in enumerate(messages)]
 
 

@@ -214,7 +214,6 @@ static __always_inline void next_message(struct cpu_state *state)
 	if (bpf_probe_read_user(&message, size, (void *)header)) {
 		take_vector(gather, 0, 0);
 		stop(gather, FLAG_UNREADABLE);
-		gather->messages = 0; /* nor can those that follow */
 		return;
 	}
 #ifdef AT_EXIT
