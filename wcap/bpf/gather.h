@@ -181,10 +181,10 @@ static __always_inline void begin_event(struct cpu_state *state)
 
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
-	/* Of somewhat too many, which the kernel refuses, one still learns what was asked. */
+	/* Of too many, which the kernel refuses, one still learns what was asked at first. */
 	if (segments > 2 * MAX_SEGMENTS) {
-		stop(gather, FLAG_UNREADABLE);
-		segments = 0;
+		gather->flags |= FLAG_UNREADABLE;
+		segments = 2 * MAX_SEGMENTS;
 	}
 	gather->first_vector = gather->vector = vector;
 	gather->first_segments = gather->segments = segments;
