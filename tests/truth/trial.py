@@ -28,7 +28,8 @@ from truth.strace_log import SYSCALLS, read_log
 
 import wcap
 
-RECORD_OPTIONS = ("-f", "-s", "0")
+# The buffer bridges the moments in which a server, its clients and strace leave wcap no core.
+RECORD_OPTIONS = ("-f", "-s", "0", "-B", "256M")
 PATIENCE_SECONDS = 900
 # More than any payload here has, so strace cuts none.
 LONGEST = 32 << 20
