@@ -7,7 +7,7 @@
  * needs to record. At the end it prints its writes, the nanoseconds they took, and the
  * microseconds of CPU time that the whole process used.
  *
- * It prints with writev(2): a recorder of write(2) sees the workload and nothing else.
+ * It prints with writev(2): what is recorded of write(2) is the workload and nothing else.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -135,16 +135,21 @@ class Target:
         if self.kind is None:
             return None
         if self.kind == "anonymous":
-            return f"anon_inode:{self.path or '?'}"
+            return f"anon_inode:{'?' if self.path is None else self.path}"
         if self.path is not None:
             return f"{'…/' * self.partial}{self.path}{' (deleted)' * self.deleted}"
+        inode = "?" if self.inode is None else self.inode
         if self.local is None and self.peer is None:
-            return f"{self.kind}:[{'?' if self.inode is None else self.inode}]"
+            return f"{self.kind}:[{inode}]"
         peer = "" if self.peer is None else f"→{self.peer}"
-        return f"{self.kind} {self.local or ''}{peer}"
+        return f"{self.kind} {f'[{inode}]' if self.local is None else self.local}{peer}"
 
 
 UNKNOWN_TARGET = Target()
+
+
+# How a process can pass the tracepoints by, and what is said of it.
+BYPASSES = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,12 @@ class Bypass:
     comm: str
     how: str
     count: int | None = None
+
+    @property
+    def told(self) -> str:
+        """What the process did, such as ``process 812 (foo) wrote through io_uring``."""
+        what = BYPASSES.get(self.how, f"wrote past the recorder ({self.how})")
+        return f"process {self.pid} ({self.comm}) {what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +479,26 @@ class EventBatch:
     def target(self) -> Column:
         """Position in `targets` of what the descriptor stood for (uint32)."""
         return self.column("target")
+
+    @property
+    def offset(self) -> Column:
+        """Place in the file that the call gave, in bytes; optional (int64)."""
+        return self.column("offset")
+
+    @property
+    def source_fd(self) -> Column:
+        """Descriptor that the call read from; optional (int32)."""
+        return self.column("source_fd")
+
+    @property
+    def source(self) -> Column:
+        """Position in `targets` of what that stood for; optional (uint32)."""
+        return self.column("source")
+
+    @property
+    def address(self) -> Column:
+        """Position in `addresses` of where a message was sent to; optional (uint32)."""
+        return self.column("address")
 
     @property
     def data(self) -> bytes:

@@ -50,7 +50,8 @@ class Facts:
     Attributes:
         chunks, events: how many there are.
         captured, written: bytes of payload in the capture, and bytes that the kernel took.
-        failed, truncated, unreadable, unfinished, results_lost: how many events are such.
+        failed, truncated, unreadable, unfinished, results_lost, payload_lost: how many events are
+            such.
         unseen: events of which bytes reached the kernel, or may have, that could not be read.
         cpus: on which events were seen.
         first_ns, last_ns: of the first and the last event.
@@ -74,6 +75,7 @@ class Facts:
     unseen: int = 0
     unfinished: int = 0
     results_lost: int = 0
+    payload_lost: int = 0
     cpus: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
@@ -125,6 +127,7 @@ class Facts:
             or self.discrepancies
             or self.uncounted
             or self.results_lost
+            or self.payload_lost
             or self.unseen
         )
 
@@ -188,6 +191,7 @@ def _add(facts: Facts, summary: Summary, offset_ns: int) -> None:
     facts.unseen += summary.unseen
     facts.unfinished += summary.unfinished
     facts.results_lost += summary.results_lost
+    facts.payload_lost += summary.payload_lost
     first_ns, last_ns = summary.first_ns + offset_ns, summary.last_ns + offset_ns
     facts.first_ns = first_ns if facts.first_ns is None else min(facts.first_ns, first_ns)
     facts.last_ns = last_ns if facts.last_ns is None else max(facts.last_ns, last_ns)

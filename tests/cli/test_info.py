@@ -12,7 +12,7 @@ from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write, write_ca
 from wcap.cli import main
 from wcap.cli.verdict import missing, verdict
 from wcap.errors import FormatError
-from wcap.events import EventFlag, Gap
+from wcap.events import Bypass, EventFlag, Gap
 from wcap.format import End
 from wcap.summary import Facts, Hole
 from wcap.writer import CaptureWriter, open_output
@@ -72,7 +72,7 @@ def test_everything_that_is_known_is_said(path, capsys):
         out
         == f"""\
 file              {path}, {size / 1024:.1f} KiB ({size:,} bytes)
-format            1.0, indexed
+format            1.1, indexed
 started           2026-01-02T03:04:05.000000Z
 ended             2026-01-02T03:04:17.500000Z, command ended, after 10 s
 command           make -j8 'a b'
@@ -116,6 +116,8 @@ def test_json_has_the_documented_keys(path, capsys):
         "failed_events": 0,
         "truncated_events": 1,
         "unreadable_events": 0,
+        "payload_lost_events": 0,
+        "bypassed": [],
         "unseen_events": 0,
         "unfinished": 0,
         "results_lost": 0,
@@ -129,7 +131,7 @@ def test_json_has_the_documented_keys(path, capsys):
         "exit_status": None,
         "unfollowed": 0,
         "end_warnings": [],
-        "format_version": "1.0",
+        "format_version": "1.1",
         "file_bytes": path.stat().st_size,
         "chunks": 1,
         "cpus": 1,
@@ -154,6 +156,7 @@ def test_json_has_the_documented_keys(path, capsys):
         unreadable=st.integers(0, 2),
         unseen=st.integers(0, 1),
         results_lost=st.integers(0, 1),
+        payload_lost=st.integers(0, 1),
         truncated=st.integers(0, 1),
         unfinished=st.integers(0, 1),
         discrepancies=st.dictionaries(st.integers(0, 2), st.sampled_from([-1, 1])),
@@ -170,6 +173,7 @@ def test_json_has_the_documented_keys(path, capsys):
             wall_ns=st.just(0),
             lost=st.dictionaries(st.just("full"), st.integers(0, 6)),
             lost_results=st.dictionaries(st.just("full"), st.integers(0, 1)),
+            bypassed=st.lists(st.just(Bypass(1, "foo", "compat")), max_size=2).map(tuple),
         ),
     )
 )
@@ -270,6 +274,76 @@ ring buffer full
 """)
 
 
+def test_a_gap_says_whose_events_it_took_as_far_as_that_is_known(path, capsys):
+    known = dataclasses.replace(FULL, processes=((812, 4), (7, 1)))
+    many = dataclasses.replace(FULL, cpu=1, processes=tuple((pid, 1) for pid in range(30)))
+    write_capture(path, batch_of(write()), gaps=[known, many])
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert "Z: ring buffer full; 4 of process 812, 1 of process 7\n" in out
+    assert "1 of process 19, and of 10 more processes (--json)\n" in out
+    assert found["gaps"][0]["processes"] == [[812, 4], [7, 1]]
+    assert len(found["gaps"][1]["processes"]) == 30
+
+
+@pytest.mark.parametrize(
+    ("bypass", "said"),
+    [
+        (
+            Bypass(812, "foo", "io_uring", 1009),
+            "process 812 (foo) wrote through io_uring: 1,009 requests are not in this capture",
+        ),
+        (
+            Bypass(812, "foo", "io_uring", 1),
+            "process 812 (foo) wrote through io_uring: 1 request is not in this capture",
+        ),
+        (
+            Bypass(812, "foo", "compat"),
+            "process 812 (foo) is a 32-bit program: its writes are not in this capture",
+        ),
+        (
+            Bypass(812, "\x1b[1m", "\x1b[2m"),
+            "process 812 (\\x1b[1m) wrote past the recorder (\\x1b[2m): its writes are not in this "
+            "capture",
+        ),
+    ],
+)
+def test_a_process_that_wrote_past_the_recorder_is_named(path, capsys, bypass, said):
+    closed(path, batch_of(write()), bypassed=(bypass,))
+
+    status, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert status == 3
+    assert out.endswith(f"\nincomplete:\n  {said}\n")
+    assert found["bypassed"] == [dataclasses.asdict(bypass)]
+    assert len(found["missing"]) == 1
+
+
+def test_many_processes_that_wrote_past_the_recorder_are_not_all_listed(path, capsys):
+    closed(path, bypassed=tuple(Bypass(pid, "foo", "compat") for pid in range(30)))
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert out.count("(foo)") == 20
+    assert out.endswith("  10 more processes wrote past the recorder (--json)\n")
+    assert len(found["bypassed"]) == 30
+
+
+@pytest.mark.parametrize(("at", "said"), [("enter", "each"), ("exit", "each, at exit")])
+def test_that_calls_were_recorded_at_exit_is_said(path, capsys, at, said):
+    write_capture(path, header=dataclasses.replace(HEADER, at=at))
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert f"captured          write; up to 4,096 bytes of {said}\n" in out
+    assert found["header"]["at"] == at
+
+
 def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
     gaps = [Gap(cpu, 1, 5, 5, 1, 2, "ring buffer full") for cpu in range(1, 31)]
     write_capture(path, batch_of(write()), gaps=gaps)
@@ -279,7 +353,7 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
 
     assert "and 10 more (--json)" in out
     assert out.count("ring buffer full") == 20
-    assert found["gaps"] == [dataclasses.asdict(gap) for gap in gaps]
+    assert found["gaps"] == [{**dataclasses.asdict(gap), "processes": []} for gap in gaps]
     assert found["missing"] == ["150 events lost in 30 gaps"]
 
 
@@ -297,6 +371,14 @@ def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
         ({"lost_results": {"queue full": 2}}, "results of 2 events lost (queue full 2)"),
         ({"reason": "error"}, "recording failed: what came after the last event may be missing"),
         ({"unfollowed": 3}, "children not recorded, being too many: 3"),
+        (
+            {"bypassed": (Bypass(812, "foo", "io_uring", 1009),)},
+            "process 812 (foo) wrote through io_uring: 1,009 requests are not in this capture",
+        ),
+        (
+            {"bypassed": (Bypass(812, "foo", "compat"),)},
+            "process 812 (foo) is a 32-bit program: its writes are not in this capture",
+        ),
     ],
 )
 def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
@@ -316,6 +398,7 @@ def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
             "1 payload could not be read, and the kernel took more than was captured, or may have",
         ),
         (EventFlag.RESULT_LOST, "results of 1 event lost"),
+        (EventFlag.PAYLOAD_LOST, "the end of 1 payload lost: the kernel's buffer was full"),
     ],
 )
 def test_what_an_event_lacks_is_something_missing(path, capsys, flag, verdict):

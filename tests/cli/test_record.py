@@ -16,6 +16,7 @@ from wcap.cli import main
 from wcap.cli.record import with_print_style
 from wcap.errors import NotPermittedError
 from wcap.recorder import Result, Settings, kernel
+from wcap.syscalls import SYSCALLS
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def sessions(monkeypatch):
     prepared = []
 
     class Session:
-        result = Result(1009, 23456, 0, 0, 1_500_000_000, None, ())
+        result = Result(1009, 23456, 0, 0, 1_500_000_000, None, 0, ())
 
         def __init__(self, target, settings, *, given=(), excluded=(), say=None):
             self.target, self.settings, self.given, self.say = target, settings, given, say
@@ -50,7 +51,7 @@ def allowed(monkeypatch):
     """Let everyone record, as far as the first check goes."""
     monkeypatch.setattr(kernel, "_capabilities", lambda: ~0)
     here = Path("/proc/self/ns/pid").stat().st_ino
-    monkeypatch.setattr(kernel, "_FIRST_PID_NAMESPACE", here)
+    monkeypatch.setattr(kernel, "FIRST_PID_NAMESPACE", here)
 
 
 def refused(argv, capsys):
@@ -66,18 +67,35 @@ def refused(argv, capsys):
     ("argv", "told"),
     [
         ([], ["-c COMM", "-p PID", "-- COMMAND", "--all"]),
-        (["--all", "-c", "nginx"], ["--all", "leave out -c"]),
+        (["--all", "-c", "nginx"], ["--all", "leave out what chooses"]),
+        (["--all", "-u", "root"], ["--all"]),
+        (["-c", "!nginx"], ["nothing chosen", "--all"]),
+        (["--fd", "!1"], ["nothing chosen"]),
         (["--all", "-p", "1"], ["--all"]),
         (["--all", "--", "make"], ["--all"]),
-        (["-a", "-e", "write,open"], ["--syscall", "write expected", "'open' found"]),
-        (["-a", "-s", "0"], ["--snaplen", "1 to 32768 bytes", "0 found"]),
-        (["-a", "-s", "32769"], ["--snaplen", "32769 found"]),
+        (["-a", "-e", "write,open"], ["--syscall", "file, net, write,", "'open' found"]),
+        (["-a", "-e", "!file,net"], ["--syscall", "no system call is left"]),
+        (["-a", "-s", "33M"], ["--snaplen", "0 to 33554432 bytes", "33M found"]),
         (["-a", "-s", "much"], ["'much' found"]),
         (["-a", "-B", "lots"], ["'lots' found"]),
         (["-a", "-B", "0"], ["--buffer", "0 found"]),
         (["-a", "-B", "4G"], ["--buffer", "2 GiB", "4G found"]),
         (["-a", "--duration", "soon"], ["30s", "'soon' found"]),
         (["-a", "--transport", "smoke"], ["auto, ring, perf", "'smoke' found"]),
+        (["-a", "--at", "noon"], ["--at", "enter, exit", "'noon' found"]),
+        (["-p", "1", "--lossless", "--transport", "perf"], ["--lossless", "ring buffer"]),
+        (["-a", "--lossless"], ["--lossless --all", "choose"]),
+        (["-u", "no-such-user"], ["--user", "'no-such-user'"]),
+        (["-u", "4294967295"], ["--user", "4294967294"]),
+        (["--fd", "-1"], ["--fd", "'-1' found"]),
+        (["--fd", "4294967296"], ["--fd", "found"]),
+        (["--target-kind", "soup"], ["--target-kind", "tty", "'soup' found"]),
+        (["--cgroup", "/no/such/cgroup"], ["--cgroup", "no cgroup '/no/such/cgroup'"]),
+        (["--container", "0123456789ab"], ["--container", "'0123456789ab'"]),
+        (["--container", "ab"], ["--container", "12 hexadecimal digits"]),
+        (["--pidns", "somewhere"], ["--pidns", "'somewhere' found"]),
+        (["--pidns", "4194304"], ["--pidns", "no process"]),
+        (["-t", "x"], ["--tid", "'x' found"]),
         (["-a", "--print=loud"], ["snoop", "'loud' found"]),
         (["-a", "--print", "-o", "-"], ["--print and -o -", "name a file"]),
         (["-p", "1,x"], ["--pid", "'x' found"]),
@@ -181,9 +199,11 @@ def test_options_arrive(sessions):
     assert main(["record", *options, *limits, "-e", "write"]) == 0
 
     [session] = sessions
-    assert session.settings == Settings(1024, 1 << 20, "perf-buffer", 23, 1_500_000_000)
+    assert session.settings == Settings(
+        1024, 1 << 20, "perf-buffer", 23, 1_500_000_000, syscalls=("write",)
+    )
     assert [str(pattern) for pattern in session.target.comms] == ["nginx", "foo*"]
-    assert session.target.pids == (7, 8, 9)
+    assert session.target.pids == (8, 9, 7)
     assert session.target.follow
 
 
@@ -203,14 +223,43 @@ def test_the_last_line_sums_up_and_loss_is_status_3(sessions, monkeypatch, capsy
         "wcap: 1,009 events, 23,456 bytes captured, 0 events lost, 1.5 seconds: run.wcap"
     )
 
-    lossy = Result(1009, 23456, 4242, 23, 1_500_000_000, None, ())
+    lossy = Result(1009, 23456, 4242, 23, 1_500_000_000, None, 0, ())
     monkeypatch.setattr(recorder.Session, "result", lossy)
     assert main(["record", "-a", "-o", "lossy.wcap"]) == 3
     assert "4,242 events lost, 23 results lost" in capsys.readouterr().err
 
 
 def test_lost_results_alone_are_status_3(sessions, monkeypatch):
-    monkeypatch.setattr(recorder.Session, "result", Result(1, 1, 0, 1, 1, None, ()))
+    monkeypatch.setattr(recorder.Session, "result", Result(1, 1, 0, 1, 1, None, 0, ()))
+
+    assert main(["record", "-a"]) == 3
+
+
+def test_how_to_record_arrives(sessions):
+    assert main(["record", "-c", "x", "-s", "0", "--at", "exit", "--fail-on-loss"]) == 0
+    assert main(["record", "-c", "x", "--lossless", "-o", "b.wcap"]) == 0
+
+    first, second = (session.settings for session in sessions)
+    assert (first.snaplen, first.at_exit, first.stop_on_loss) == (32 << 20, True, True)
+    assert first.syscalls == SYSCALLS
+    assert (second.lossless, second.at_exit) == (True, False)
+
+
+def test_what_stands_behind_an_exclamation_mark_is_left_out(sessions):
+    options = ["-c", "nginx", "-c", "!foo*", "-t", "1,2,!3", "-u", "!0", "--fd", "!1,2"]
+    assert main(["record", *options, "-P", "/a,b", "-P", "!/c", "--target-kind", "!tty"]) == 0
+
+    target = sessions[0].target
+    assert [str(pattern) for pattern in target.left_out.comms] == ["foo*"]
+    assert (target.tids, target.left_out.tids) == ((1, 2), (3,))
+    assert (target.users, target.left_out.users) == ((), (0,))
+    assert target.left_out.fds == (1, 2)
+    assert (target.paths, target.left_out.paths) == (("/a,b",), ("/c",))
+    assert target.left_out.kinds == ("tty",)
+
+
+def test_processes_that_wrote_past_wcap_are_status_3(sessions, monkeypatch):
+    monkeypatch.setattr(recorder.Session, "result", Result(1, 1, 0, 0, 1, None, 1, ()))
 
     assert main(["record", "-a"]) == 3
 

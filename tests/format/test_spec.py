@@ -14,15 +14,26 @@ import msgpack
 import numpy as np
 import pytest
 from bytesupport import columns_of, frames_of, read
-from support import STARTED_NS
+from support import CLOCK, STARTED_NS, batch_of, write
 
 import wcap
-from wcap import chunk_summary, chunks, columns, envelope, errors, fields, reader, sources
+from wcap import chunk_summary, chunks, columns, envelope, errors, fields, reader, sources, tables
 from wcap import format as wire
 from wcap.chunks import decode_results
 from wcap.cli.info import END_REASONS
 from wcap.envelope import check_body, decode_envelope, decode_preamble
-from wcap.events import COLUMNS, EventBatch, EventFlag, Gap, Process
+from wcap.events import (
+    BYPASSES,
+    COLUMNS,
+    OPTIONAL,
+    TARGET_KINDS,
+    Bypass,
+    EventBatch,
+    EventFlag,
+    Gap,
+    Process,
+    Target,
+)
 from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
@@ -36,6 +47,7 @@ from wcap.format import (
     encode_gaps,
 )
 from wcap.reader import Capture
+from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +139,22 @@ def test_frame_types_flags_and_columns_are_those_of_the_code():
     ]
     told = {name: cells[0].split(",")[0] for name, cells in table(section("5.1 Columns")).items()}
     assert told == {name: kind.name for name, kind in COLUMNS.items()}
+    last = [*COLUMNS][-len(OPTIONAL) :]
+    assert last == [*OPTIONAL]
+    assert "The last four each" in section("5.1 Columns")
+    assert f"up to `{[*COLUMNS][-len(OPTIONAL) - 2]}` are required" in section("5.1 Columns")
+
+
+def test_system_calls_and_kinds_of_targets_are_those_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \|", section("5.7 System calls"), re.M)
+    assert sorted(rows) == sorted(SYSCALLS)
+    registry = section("14 Registries")
+    kinds = re.search(r"^\| `kind` of a target \| (.*) \|$", registry, re.M)
+    assert kinds is not None
+    assert tuple(re.findall(r"`(\w+)`", kinds[1])) == TARGET_KINDS
+    ways = re.search(r"^\| `how` of `bypassed` \| (.*) \|$", registry, re.M)
+    assert ways is not None
+    assert set(re.findall(r"`(\w+)`", ways[1])) == set(BYPASSES)
 
 
 def keys_of(title: str) -> set[str]:
@@ -138,12 +166,16 @@ def test_key_tables_are_those_of_the_code():
     process = frames[2]["processes"]["processes"][0]
 
     assert keys_of("4.1 HEADER") >= set(frames[1])
-    assert keys_of("4.2 EVENTS") == {*frames[2], "essential", *process, *Process.__slots__}
-    gap = msgpack.unpackb(encode_gaps([Gap(0, 1, 1, 1, 0, 0, "x")], Clock("x", 0, 0)))["gaps"][0]
-    assert keys_of("4.3 GAPS") == set(gap)
-    assert keys_of("4.5 END") == {*frames[5], "unfollowed", "exit_status", "warnings"}
+    optional = {"targets", "addresses", "essential", *Process.__slots__, *Target.__slots__}
+    assert keys_of("4.2 EVENTS") == {*frames[2], *process, *optional}
+    gap = Gap(0, 1, 1, 1, 0, 0, "x", ((5, 1),))
+    assert keys_of("4.3 GAPS") == set(
+        msgpack.unpackb(encode_gaps([gap], Clock("x", 0, 0)))["gaps"][0]
+    )
+    optional = {"unfollowed", "exit_status", "warnings", "bypassed", *Bypass.__slots__}
+    assert keys_of("4.5 END") == {*frames[5], *optional}
     assert keys_of("4.6 INDEX") == {"entries", "previous"}
-    summary = set(frames[2]["summary"])
+    summary = {*frames[2]["summary"], "payload_lost", "targets", "kinds"}
     assert keys_of("5.5 Summary") == set(chunk_summary.Summary.__slots__) == summary
     required = {name for name, cells in table(section("4.1 HEADER")).items() if "yes" in cells}
     assert required == {"clock", "snaplen", "syscalls"}
@@ -156,7 +188,7 @@ def test_the_json_keys_are_those_of_the_code():
 
 def test_the_names_that_may_be_essential_are_those_of_the_code():
     text = section("8.3 Unknown keys")
-    told = re.findall(r"`(\w+)`", text[text.index("this version knows") :])
+    told = re.findall(r"`([\w-]+)`", text[text.index("this version knows") :])
     assert {*told, *COLUMNS} == chunks._KNOWN
     assert not {*told} & {*COLUMNS}
 
@@ -180,7 +212,8 @@ def capture_maps() -> list[tuple[int, dict]]:
         ("msgpack objects", fields.MAX_ITEMS),
         ("events in a chunk", chunk_summary.MAX_EVENTS),
         ("`payload` of a chunk", chunks.MAX_PAYLOAD),
-        ("`processes` of a chunk", chunks.MAX_TABLE),
+        ("`processes` of a chunk", tables.MAX_TABLE),
+        ("`targets` of a chunk", tables.MAX_TABLE),
         ("`entries` of an INDEX", wire.MAX_INDEX),
         ("results in a RESULTS", chunk_summary.MAX_EVENTS),
         ("results in all RESULTS", reader.MAX_RESULTS),
@@ -195,6 +228,8 @@ def test_limits_are_those_of_the_code(row, limit):
 
 def test_other_numbers_are_those_of_the_code():
     assert f"more than {chunk_summary.MAX_LISTED} entries" in section("5.5 Summary")
+    bounds = (chunk_summary.MAX_TARGETS, chunk_summary.MAX_TARGET_BYTES)
+    assert "more than {} entries or more than {} bytes".format(*bounds) in section("5.5 Summary")
     assert f"{sources._VAIN_BYTES >> 20} MiB" in section("12.2 Corruption")
     assert sources._VAIN_TIMES == 4
     assert f"{wire.FOOTER_SIZE} bytes before the end" in section("4.7 FOOTER")
@@ -210,7 +245,7 @@ def test_the_reasons_of_end_are_those_of_the_code():
         text for path, text in CODE.items() if path.name == "record.py" or "recorder" in path.parts
     )
     written = set(re.findall(r"(?:\bstop\(|_reason = )\"(\w+)\"", recording))
-    assert len(written) == 6
+    assert len(written) == 7
     assert told == set(END_REASONS) == written
 
 
@@ -222,14 +257,14 @@ def test_error_classes_are_those_of_the_code():
 def test_every_example_is_looked_at_by_a_test():
     named = re.findall(r"^```hex (\S+)$", SPEC, re.MULTILINE)
     here = Path(__file__).read_text(encoding="utf-8")
-    assert len(named) == len(set(named)) == 13
+    assert len(named) == len(set(named)) == 14
     for name in named:
         assert f'"{name}"' in here
 
 
 def test_the_preamble_example():
     preamble = decode_preamble(block("preamble"))
-    assert (preamble.major, preamble.minor, preamble.salt) == (1, 0, 0x57434150)
+    assert (preamble.major, preamble.minor, preamble.salt) == (1, 1, 0x57434150)
 
 
 def test_the_envelope_example():
@@ -257,6 +292,16 @@ def test_the_checksum_is_what_its_three_steps_say():
     for salt, data, expected in rows:
         assert checksum(int(salt, 16), data.encode()) == int(expected, 16)
         assert zlib.crc32(data.encode(), int(salt, 16)) == int(expected, 16)
+
+
+def test_the_targets_example():
+    table = {"data": block("targets")}
+    target = Target("file", "/tmp/x", (8, 1), 1001, deleted=True)
+    batch = batch_of(write(target=target))
+    body = msgpack.unpackb(chunks.encode_events(batch, CLOCK)[0])
+    assert columns.unpack(body["targets"], 999) == block("targets")
+    body["targets"] = table
+    assert chunks.Chunk(msgpack.packb(body), CLOCK).batch().targets == [target]
 
 
 def test_the_gaps_example():
@@ -322,7 +367,8 @@ def test_the_smallest_capture_says_what_appendix_a_says():
 
 
 def test_the_writer_writes_the_smallest_capture():
-    row = dict.fromkeys(COLUMNS, 0) | {
+    needed = [name for name in COLUMNS if name not in ("target", *OPTIONAL)]
+    row = dict.fromkeys(needed, 0) | {
         "time_ns": STARTED_NS + 1_000_000,
         "sequence": 1,
         "tid": 100,
@@ -334,7 +380,7 @@ def test_the_writer_writes_the_smallest_capture():
     }
     batch = EventBatch(
         1,
-        {name: np.array([row[name]], dtype=kind) for name, kind in COLUMNS.items()},
+        {name: np.array([value], dtype=COLUMNS[name]) for name, value in row.items()},
         b"hi\n",
         processes=[Process(100, "hello")],
         comms=["hello"],
@@ -394,4 +440,4 @@ def test_the_magic_line_knows_a_capture(tmp_path):
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "wcap capture, format version 1.0"
+    assert done.stdout.strip() == "wcap capture, format version 1.1"

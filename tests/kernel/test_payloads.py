@@ -201,7 +201,7 @@ def test_of_memory_half_of_which_is_there_that_half_is_recorded(written):
 
     assert (event.count, event.returned) == (8192, 4096)
     assert event.data == PATTERN[:4096]
-    assert event.flags == EventFlag.READ_AT_EXIT | EventFlag.UNREADABLE
+    assert event.flags == EventFlag.UNREADABLE
 
 
 def test_a_failed_write_has_its_payload_and_its_error(written):

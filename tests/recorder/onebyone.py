@@ -79,6 +79,7 @@ class Seen:
         known = one.start_ns is not None
         return process(
             one.pid,
+            gid=one.gid,
             comm=one.comm.encode(),
             leader=one.leader.encode() if known else b"",
             ppid=one.ppid if known else 0,

@@ -6,13 +6,29 @@ import struct
 
 import numpy as np
 
-from wcap.recorder.records import ENTER, EXIT, KNOWN_TASK, PROCESS, REREAD, UNREADABLE, Span
+from wcap.recorder.records import (
+    BYPASS,
+    ENTER,
+    EXIT,
+    KNOWN_TASK,
+    PART,
+    PROCESS,
+    REREAD,
+    SENT,
+    TARGET,
+    UNREADABLE,
+    Span,
+)
 
 PREFIX = "=BBHIQQ"
-ENTER_LAYOUT = struct.Struct(PREFIX + "QQiI16s")
+ENTER_LAYOUT = struct.Struct(PREFIX + "QQiI16sII")
+EXTRA_LAYOUT = struct.Struct("=qiIII128s")
 EXIT_LAYOUT = struct.Struct(PREFIX + "q")
 REREAD_LAYOUT = struct.Struct(PREFIX + "qQ")
-PROCESS_LAYOUT = struct.Struct(PREFIX + "QII16s16s")
+PART_LAYOUT = struct.Struct(PREFIX + "QQ")
+PROCESS_LAYOUT = struct.Struct(PREFIX + "QIIII16s16sIIII")
+TARGET_LAYOUT = struct.Struct(PREFIX + "IIIHHQIIHHHH16s16sQIHH")
+BYPASS_LAYOUT = struct.Struct(PREFIX + "16sQ")
 RING_HEADER = struct.Struct("=II")
 
 
@@ -33,22 +49,33 @@ def enter(
     count: int | None = None,
     comm: bytes = b"hello",
     unreadable: bool = False,
+    flags: int = 0,
+    syscall: int = 0,
+    target: int = 0,
+    extra: bytes = b"",
+    returned: int | None = None,
 ) -> bytes:
-    """Make the record of a write's beginning."""
+    """Make the record of a call's beginning; with ``returned``, of one recorded at its exit."""
     task = both(pid, pid if tid is None else tid)
-    return (
-        ENTER_LAYOUT.pack(
-            *(ENTER, 0, UNREADABLE * unreadable, cpu, time_ns, task),
-            *(sequence, len(payload) if count is None else count, fd, len(payload), comm),
-        )
-        + payload
+    head = ENTER_LAYOUT.pack(
+        *(ENTER, syscall, flags | UNREADABLE * unreadable, cpu, time_ns, task),
+        *(sequence, len(payload) if count is None else count, fd, len(payload), comm),
+        *(target, len(extra)),
     )
+    return head + (b"" if returned is None else struct.pack("=q", returned)) + extra + payload
+
+
+def extra_of(
+    *, offset: int = 0, source_fd: int = 0, source: int = 0, message: int = 0, address: bytes = b""
+) -> bytes:
+    """Make what stands between a record and its payload for calls that have more to say."""
+    return EXTRA_LAYOUT.pack(offset, source_fd, source, message, len(address), address)
 
 
 def leave(
     returned: int = 0, *, pid: int = 100, tid: int | None = None, cpu: int = 0, time_ns: int = 0
 ) -> bytes:
-    """Make the record of a write's end."""
+    """Make the record of a call's end."""
     task = both(pid, pid if tid is None else tid)
     return EXIT_LAYOUT.pack(EXIT, 0, 0, cpu, time_ns, task, returned)
 
@@ -58,19 +85,34 @@ def reread(
     returned: int = 0,
     *,
     failed: bool = False,
+    flags: int = 0,
     pid: int = 100,
     tid: int | None = None,
     cpu: int = 0,
     time_ns: int = 0,
+    kind: int = REREAD,
 ) -> bytes:
-    """Make the record of a write's end that brings the payload."""
+    """Make the record of a call's end that brings the payload."""
     task = both(pid, pid if tid is None else tid)
     return (
         REREAD_LAYOUT.pack(
-            *(REREAD, 0, UNREADABLE * failed, cpu, time_ns, task, returned, len(payload))
+            *(kind, 0, flags | UNREADABLE * failed, cpu, time_ns, task, returned, len(payload))
         )
         + payload
     )
+
+
+def sent(lengths: list[int], returned: int, **of: int) -> bytes:
+    """Make the record of the end of a sendmmsg, with how much of each message was sent."""
+    return reread(struct.pack(f"={len(lengths)}I", *lengths), returned, kind=SENT, **of)
+
+
+def part(
+    payload: bytes, *, sequence: int, pid: int = 100, tid: int | None = None, cpu: int = 0
+) -> bytes:
+    """Make the record of a part of a payload; with a sequence of 0, of one read at exit."""
+    task = both(pid, pid if tid is None else tid)
+    return PART_LAYOUT.pack(PART, 0, 0, cpu, 0, task, sequence, len(payload)) + payload
 
 
 def process(
@@ -80,14 +122,59 @@ def process(
     leader: bytes = b"hello",
     ppid: int = 1,
     uid: int = 0,
+    gid: int = 0,
+    ns_pid: int = 0,
     start_ns: int = 7,
     known: bool = True,
+    exe: bytes = b"",
+    cgroup: bytes = b"",
+    cmdline: bytes = b"",
+    flags: int = 0,
 ) -> bytes:
-    """Make the record of a process."""
-    return PROCESS_LAYOUT.pack(
-        *(PROCESS, 0, KNOWN_TASK * known, 0, 0, both(pid, pid)),
-        *(start_ns, ppid, uid, comm, leader),
+    """Make the record of a process; paths have their last component first."""
+    return (
+        PROCESS_LAYOUT.pack(
+            *(PROCESS, 0, flags | KNOWN_TASK * known, 0, 0, both(pid, pid)),
+            *(start_ns, ppid, uid, gid, ns_pid, comm, leader),
+            *(len(exe), len(cgroup), len(cmdline), 0),
+        )
+        + exe
+        + cgroup
+        + cmdline
     )
+
+
+def target(
+    number: int,
+    *,
+    kind: int = 0,
+    path: bytes = b"",
+    flags: int = 0,
+    inode: int = 0,
+    device: int = 0,
+    family: int = 0,
+    local: bytes = b"",
+    peer: bytes = b"",
+    ports: tuple[int, int] = (0, 0),
+    unix: tuple[bytes, bytes] = (b"", b""),
+    peer_inode: int = 0,
+) -> bytes:
+    """Make the record of a target; of ``ports`` the peer's is in network order."""
+    return (
+        TARGET_LAYOUT.pack(
+            *(TARGET, 0, flags, 0, 0, 0),
+            *(number, device, 0, 0, family, inode, 0, kind, 0, 0, *ports, local, peer, peer_inode),
+            *(len(path), len(unix[0]), len(unix[1])),
+        )
+        + path
+        + unix[0]
+        + unix[1]
+    )
+
+
+def bypass(how: int, *, pid: int = 100, comm: bytes = b"hello") -> bytes:
+    """Make the record of a process that writes past the tracepoints."""
+    return BYPASS_LAYOUT.pack(BYPASS, 0, 0, 0, 0, both(pid, pid), comm, how)
 
 
 def in_ring(record: bytes, flags: int = 0) -> bytes:

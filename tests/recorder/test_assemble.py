@@ -8,8 +8,9 @@ from recorder.rawrecords import enter, leave, process, reread, span_of
 
 from wcap.events import EventFlag, Gap, Process
 from wcap.format import Clock
-from wcap.recorder import assemble, records
-from wcap.recorder.assemble import HELD_EVENTS, MAX_GAPS, UNFINISHED_AFTER_NS, Assembler
+from wcap.recorder import assemble, gaps
+from wcap.recorder.assemble import HELD_EVENTS, UNFINISHED_AFTER_NS, Assembler
+from wcap.recorder.gaps import MAX_GAPS
 
 CLOCK = Clock("boottime", 1_000_000, 1_767_323_045_000_000_000)
 OFFSET = CLOCK.offset_ns
@@ -24,7 +25,7 @@ HOUR = 3600 * 10**9
 
 
 def make_assembler(cause_of=lambda cpu: "full"):
-    return Assembler(CLOCK, SNAPLEN, ("write",), cause_of)
+    return Assembler(CLOCK, cause_of)
 
 
 def result_of(event):
@@ -87,8 +88,8 @@ class Machine:
         self.now += SKEW + 1
         pid, _ = THREADS[thread]
         start = len(self.transport)
-        facts = {"leader": comm + "!", "ppid": 1, "start_ns": start} if known else {}
-        self.transport.append(Seen(Process(pid, comm, uid=7, **facts)))
+        facts = {"leader": comm + "!", "ppid": 1, "start_ns": start, "cgroup": "/"} if known else {}
+        self.transport.append(Seen(Process(pid, comm, uid=7, gid=8, **facts)))
 
 
 writes = st.fixed_dictionaries(
@@ -197,29 +198,29 @@ def test_whatever_happens_the_columns_are_what_record_by_record_would_give(steps
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 4), st.integers(0, 60))
 def test_many_holes_become_few_gaps_that_count_the_same_events(kept, most_gaps, middle):
-    assembler, gaps = make_assembler(), []
+    assembler, told = make_assembler(), []
     writes = [
         enter(b"x", sequence=place + 1, time_ns=CLOCK.clock_ns + 10 * place)
         for place, keep in enumerate(kept)
         if keep
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assemble, "MAX_GAPS", most_gaps)
+        patch.setattr(gaps, "MAX_GAPS", most_gaps)
         for part in (writes[:middle], writes[middle:]):
             assembler.feed(span_of(*part))
             found = assembler.cut(HOUR, HOUR, last=True).gaps
             assert len(found) <= most_gaps
-            gaps += found
-    gaps += assembler.finish({0: len(kept)}, CLOCK.clock_ns + 10_000)
+            told += found
+    told += assembler.finish({0: len(kept)}, CLOCK.clock_ns + 10_000)
 
     lost = [place + 1 for place, keep in enumerate(kept) if not keep]
-    assert sum(gap.count for gap in gaps) == len(lost)
+    assert sum(gap.count for gap in told) == len(lost)
     for number in lost:
-        around = [gap for gap in gaps if gap.first_sequence <= number <= gap.last_sequence]
+        around = [gap for gap in told if gap.first_sequence <= number <= gap.last_sequence]
         assert len(around) == 1
         moment = CLOCK.clock_ns + 10 * (number - 1) + OFFSET
         assert around[0].first_ns <= moment <= around[0].last_ns
-    for gap in gaps:
+    for gap in told:
         covered = range(gap.first_sequence, gap.last_sequence + 1)
         assert gap.count == sum(number in covered for number in lost)
         assert gap.first_sequence in lost
@@ -573,9 +574,9 @@ def test_the_latest_time_is_that_of_any_write_fed():
     assert assembler.latest_ns == 9
 
 
-def test_joining_survives_the_count_of_records_passing_32_bits(monkeypatch):
-    decode, many = records.decode, 2**32 - 3
-    monkeypatch.setattr(records, "decode", lambda span, first: decode(span, first + many))
+def test_joining_survives_the_count_of_records_passing_32_bits():
+    assembler = make_assembler()
+    assembler._decoder._order = 2**32 - 3
 
     cut = cut_of(
         enter(b"a", tid=1, time_ns=1, sequence=1),
@@ -584,6 +585,7 @@ def test_joining_survives_the_count_of_records_passing_32_bits(monkeypatch):
         leave(2, tid=1, time_ns=4),
         enter(b"c", tid=1, time_ns=5, sequence=3),
         leave(3, tid=1, time_ns=6),
+        assembler=assembler,
     )
 
     assert [result_of(event) for event in cut.batch] == [(2, 3), (1, 1), (3, 1)]

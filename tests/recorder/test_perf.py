@@ -11,7 +11,7 @@ from recorder.rawrecords import enter
 
 from wcap.recorder import perf
 from wcap.recorder.perf import PerfBuffers
-from wcap.recorder.records import decode
+from wcap.recorder.records import Decoder
 
 PAGE = mmap.PAGESIZE
 SAMPLE, LOST = 9, 2
@@ -80,7 +80,7 @@ class Machine:
         if span is None:
             return []
         assert not (span.starts % 8).any()
-        found = decode(span, 0).enters
+        found = Decoder().decode(span).enters
         assert len(found.order) == len(span.starts)
         ends = found.captured.cumsum().tolist()
         return [found.payload[a:b] for a, b in zip([0, *ends], ends, strict=False)]

@@ -127,7 +127,7 @@ def made():
 
     def make(transport, deliver, *, ended=lambda: None, clock=None, age=HOUR, **options):
         clock = clock or FakeClock()
-        assembler = Assembler(CLOCK, 4096, ("write",), lambda cpu: "full")
+        assembler = Assembler(CLOCK, lambda cpu: "full")
         pipelines.append(
             Pipeline(
                 *(transport, assembler, clock, deliver, ended),
@@ -348,7 +348,7 @@ def test_a_full_queue_is_no_deadlock_when_the_encoder_has_died(made, monkeypatch
     ("buffer_bytes", "least"), [(1, 0.001), (1 << 21, 0.005), (64 << 20, 0.005)]
 )
 def test_the_smaller_the_buffer_the_sooner_it_is_looked_at_again(buffer_bytes, least):
-    assembler = Assembler(CLOCK, 1, ("write",), lambda cpu: "full")
+    assembler = Assembler(CLOCK, lambda cpu: "full")
     one = Pipeline(
         *(Spans(), assembler, FakeClock(), Taker(), lambda: None), buffer_bytes=buffer_bytes
     )

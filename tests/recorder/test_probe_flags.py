@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-import re
 import sys
 from types import ModuleType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wcap.errors import MissingDependencyError
 from wcap.filters import CommPattern
-from wcap.recorder import probe
+from wcap.recorder import choice, probe
+from wcap.recorder.choice import Conditions
+from wcap.recorder.members import Layout
 from wcap.recorder.probe import Losses, ProbeOptions, import_bcc
 from wcap.recorder.records import sizes
-
-WORD = re.compile(r"0x[0-9a-f]+(?=ULL)")
-NAMES = st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name)
 
 
 def options(**facts):
@@ -24,14 +20,14 @@ def options(**facts):
 
 
 def flags(**facts):
-    return probe._flags(options(**facts), 8)
+    return probe._flags(options(**facts), 8, Layout())
 
 
 def test_the_sizes_are_passed_on():
     found = flags(snaplen=100)
 
     assert {"-DCPUS=8", "-DSNAPLEN=100"} <= set(found)
-    assert {f"-D{name}={size}" for name, size in sizes(100).items()} <= set(found)
+    assert {f"-D{name}={size}" for name, size in sizes(at_exit=False).items()} <= set(found)
 
 
 @pytest.mark.parametrize(
@@ -53,70 +49,37 @@ def test_every_excluded_process_is_named():
     assert "-DEXCLUDED=X(7) X(812)" in flags(excluded=(7, 812))
 
 
-@pytest.mark.parametrize("switch", ["targets", "either", "follow"])
+@pytest.mark.parametrize("switch", ["targets", "either", "follow", "at_exit"])
 def test_a_switch_is_passed_on_only_when_it_is_on(switch):
     assert f"-D{switch.upper()}" not in flags()
     assert f"-D{switch.upper()}" in flags(**{switch: True})
 
 
-def test_names_are_passed_on_only_when_there_are_any():
-    assert not any(flag.startswith("-DCOMMS") for flag in flags())
-    found = flags(comms=(CommPattern(b"a"), CommPattern(b"b", prefix=True)))
-    assert sum(flag.startswith("-DCOMMS=X(") and flag.count("X(") == 2 for flag in found) == 1
-
-
-def kernel_matches(pattern, name):
-    """Compare a name with a pattern as name_matches of write.c does."""
-    word0, mask0, word1, mask1 = (int(word, 16) for word in WORD.findall(probe._pattern(pattern)))
-    words = [int.from_bytes(name[at : at + 8], sys.byteorder) for at in (0, 8)]
-    return ((words[0] ^ word0) & mask0) | ((words[1] ^ word1) & mask1) == 0
-
-
-def kept(name, rest=b""):
-    """Return a name as the kernel keeps it: 16 bytes, a NUL behind it, then anything."""
-    return (name + b"\0" + rest)[:16].ljust(16, b"\0")
+def test_conditions_are_passed_on():
+    chosen, left_out = Conditions(comms=(CommPattern(b"a"),)), Conditions(users=(7,))
+    assert set(choice.flags(chosen, left_out)) < set(flags(chosen=chosen, left_out=left_out))
 
 
 @pytest.mark.parametrize(
-    ("pattern", "name", "matches"),
+    ("facts", "expected"),
     [
-        ("hello", b"hello", True),
-        ("hello", b"hello2", False),
-        ("hello", b"hell", False),
-        ("hello*", b"hello", True),
-        ("hello*", b"hello2", True),
-        ("hello*", b"hell", False),
-        ("*", b"anything", True),
-        ("exactly-8", b"exactly-8", True),
-        ("exactly8", b"exactly8", True),
-        ("exactly8", b"exactly8-not", False),
-        ("exactly8*", b"exactly8-not", True),
-        ("fifteen-bytes-x", b"fifteen-bytes-x", True),
-        ("fifteen-bytes-x", b"fifteen-bytes-y", False),
-        ("fifteen-bytes-x", b"fifteen-bytes-", False),
-        ("fifteen-bytes-xyz", b"fifteen-bytes-x", True),
-        ("fifteen-bytes-*", b"fifteen-bytes-x", True),
-        ("fifteen-bytes-x*", b"fifteen-bytes-x", True),
+        ({}, {"-DKINDS=2047", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(kinds=("file", "tty"))}, {"-DKINDS=9", "-DUNKNOWN_WANTED=0"}),
+        ({"left_out": Conditions(kinds=("file",))}, {"-DKINDS=2046", "-DUNKNOWN_WANTED=1"}),
+        ({"chosen": Conditions(paths=("/x",))}, {"-DPATHS"}),
+        ({"left_out": Conditions(paths=("/x",))}, {"-DPATHS"}),
     ],
 )
-def test_the_kernel_side_compares_what_is_meant(pattern, name, matches):
-    assert kernel_matches(CommPattern.parse(pattern), kept(name)) is matches
-
-
-@given(NAMES, st.booleans(), NAMES, st.binary(max_size=15))
-def test_the_kernel_side_and_the_readers_agree_on_every_name(text, prefix, name, rest):
-    pattern = CommPattern(text, prefix)
-
-    for other in (name, text, text[:-1], (text + name)[:15]):
-        readable = other.decode("utf-8", "surrogateescape")
-        assert kernel_matches(pattern, kept(other, rest)) == pattern.matches(readable)
+def test_what_may_be_written_to_is_passed_on(facts, expected):
+    assert expected <= set(flags(**facts))
+    assert "-DPATHS" not in flags()
 
 
 def test_losses_are_named_by_cause_and_none_is_named_without_one():
-    raw = probe._Losses(enters_full=3, exits_other=2, processes=1, follows=4)
+    raw = probe._Losses(enters_full=3, exits_other=2, processes=1, targets=9, follows=4)
 
-    assert probe._named(raw) == Losses({"buffer-full": 3}, {"other": 2}, 1, 4)
-    assert probe._named(probe._Losses(0, 5, 6)) == Losses({"other": 5}, {"buffer-full": 6}, 0, 0)
+    assert probe._named(raw) == Losses({"buffer-full": 3}, {"other": 2}, 1, 9, 4)
+    assert probe._named(probe._Losses(0, 5, 6)) == Losses({"other": 5}, {"buffer-full": 6}, 0, 0, 0)
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import pytest
 
 from wcap.events import Process
 from wcap.recorder import processes
+from wcap.recorder.descriptions import Seen
 from wcap.recorder.processes import ProcessTable
-from wcap.recorder.records import Seen
 
 # No process has such a number: /proc knows nothing of it.
 PID = 5_000_000
 
 
 def seen(pid=PID, *, order=0, **facts):
-    given = {"comm": b"comm", "uid": 7, "leader": b"leader", "ppid": 3, "start_ns": 99}
+    given = {"comm": b"comm", "uid": 7, "gid": 8, "leader": b"leader", "ppid": 3, "start_ns": 99}
     return Seen(order=order, pid=pid, **{**given, **facts})
 
 
@@ -38,7 +38,7 @@ def test_a_process_that_was_seen_is_as_it_was_seen():
     table.see(seen())
 
     assert look_up(table, (PID, 1, "comm")) == [
-        Process(PID, "comm", leader="leader", ppid=3, uid=7, start_ns=99)
+        Process(PID, "comm", leader="leader", ppid=3, uid=7, start_ns=99, gid=8)
     ]
 
 

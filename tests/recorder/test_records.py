@@ -13,9 +13,9 @@ from recorder import rawrecords
 from recorder.rawrecords import enter, leave, process, reread, span_of
 
 import wcap
+from wcap.recorder.descriptions import Seen
 from wcap.recorder.records import (
-    Seen,
-    decode,
+    Decoder,
     joined_enters,
     joined_exits,
     sizes,
@@ -84,13 +84,24 @@ def of_kind(drawn, *kinds):
     return [(place, facts) for place, (kind, facts) in enumerate(drawn) if kind in kinds]
 
 
-def decoded(drawn, first_order=0):
-    return decode(span_of(*(make(**facts) for make, facts in drawn)), first_order)
+def decode(span, decoder=None):
+    return (decoder or Decoder()).decode(span)
+
+
+def decoded(drawn, decoder=None):
+    return decode(span_of(*(make(**facts) for make, facts in drawn)), decoder)
+
+
+def after(records):
+    """Return a decoder that has numbered so many records."""
+    decoder = Decoder()
+    decoder._order = records
+    return decoder
 
 
 @given(records, st.integers(0, 2**40))
 def test_a_beginning_is_decoded_field_by_field(drawn, first_order):
-    found = decoded(drawn, first_order).enters
+    found = decoded(drawn, after(first_order)).enters
 
     expected = of_kind(drawn, enter)
     assert found.order.tolist() == [first_order + place for place, _ in expected]
@@ -109,7 +120,7 @@ def test_a_beginning_is_decoded_field_by_field(drawn, first_order):
 
 @given(records, st.integers(0, 2**40))
 def test_an_end_is_decoded_field_by_field(drawn, first_order):
-    found = decoded(drawn, first_order).exits
+    found = decoded(drawn, after(first_order)).exits
 
     expected = of_kind(drawn, leave, reread)
     assert found.order.tolist() == [first_order + place for place, _ in expected]
@@ -118,7 +129,7 @@ def test_an_end_is_decoded_field_by_field(drawn, first_order):
         assert getattr(found, name).tolist() == [one[name] for one in facts]
     assert found.pid_tgid.tolist() == [rawrecords.both(one["pid"], one["tid"]) for one in facts]
     assert found.payloads == {
-        place: (one["payload"], one["failed"])
+        place: (one["payload"], int(one["failed"]))
         for place, one in enumerate(facts)
         if "payload" in one
     }
@@ -126,7 +137,7 @@ def test_an_end_is_decoded_field_by_field(drawn, first_order):
 
 @given(records, st.integers(0, 2**40))
 def test_a_process_is_decoded_field_by_field(drawn, first_order):
-    found = decoded(drawn, first_order).processes
+    found = decoded(drawn, after(first_order)).processes
 
     assert found == [
         Seen(
@@ -134,6 +145,8 @@ def test_a_process_is_decoded_field_by_field(drawn, first_order):
             pid=one["pid"],
             comm=one["comm"].split(b"\0", 1)[0],
             uid=one["uid"],
+            gid=0,
+            cgroup="/" if one["known"] else None,
             leader=one["leader"].split(b"\0", 1)[0] if one["known"] else None,
             ppid=one["ppid"] if one["known"] else None,
             start_ns=one["start_ns"] if one["known"] else None,
@@ -154,24 +167,25 @@ def test_a_process_is_decoded_field_by_field(drawn, first_order):
     ids=["equal", "unequal", "empty", "one empty", "one"],
 )
 def test_payloads_follow_each_other_whatever_their_lengths(payloads):
-    found = decode(span_of(*(enter(payload) for payload in payloads)), 0).enters
+    found = decode(span_of(*(enter(payload) for payload in payloads))).enters
 
     assert found.payload == b"".join(payloads)
     assert found.captured.tolist() == [len(payload) for payload in payloads]
 
 
 def test_nothing_decodes_to_nothing():
-    found = decode(span_of(process(), leave()), 0)
+    found = decode(span_of(process(), leave()))
 
     assert len(found.enters.order) == 0
     assert found.enters.payload == b""
-    assert len(decode(span_of(enter(b"x")), 0).exits.order) == 0
+    assert len(decode(span_of(enter(b"x"))).exits.order) == 0
 
 
 @given(records, st.integers(0, 20), st.data())
 def test_parts_joined_are_the_whole_and_rows_taken_are_those_rows(drawn, split, data):
     whole = decoded(drawn)
-    parts = [decoded(drawn[:split]), decoded(drawn[split:], min(split, len(drawn)))]
+    decoder = Decoder()
+    parts = [decoded(drawn[:split], decoder), decoded(drawn[split:], decoder)]
 
     enters_again = joined_enters([part.enters for part in parts])
     exits_again = joined_exits([part.exits for part in parts])
@@ -214,36 +228,42 @@ def as_flags(numbers: dict[str, int]) -> list[str]:
 
 @needs_gcc
 def test_the_header_agrees_with_the_sizes_and_refuses_others():
-    right = sizes(4096)
+    right = sizes(at_exit=False)
 
     assert compile_c('#include "record.h"\n', as_flags(right)).returncode == 0
-    for name in right.keys() - {"STATE_SIZE"}:
+    for name in right:
         wrong = compile_c('#include "record.h"\n', as_flags({**right, name: right[name] + 8}))
         assert "is not what records.py reads" in wrong.stderr, name
 
 
 @needs_gcc
-@pytest.mark.parametrize("snaplen", [1, 7, 8, 9, 4095, 4096, 32768])
-def test_the_state_of_a_cpu_has_the_size_that_is_read(snaplen):
-    source = (BPF / "write.c").read_text()
-    state = re.search(r"^struct cpu_state \{.*?^\};", source, re.DOTALL | re.MULTILINE)
-    checked = (
-        f'#include "record.h"\n{state[0]}\n_Static_assert(sizeof(struct cpu_state) == %s, "");'
-    )
+def test_recorded_at_exit_a_call_has_its_result_behind_it():
+    flags = [*as_flags(sizes(at_exit=True)), "-DAT_EXIT"]
 
-    right = sizes(snaplen)
-    flags = [*as_flags(right), f"-DSNAPLEN={snaplen}"]
-    assert compile_c(checked % "STATE_SIZE", flags).returncode == 0
-    assert compile_c(checked % "STATE_SIZE + 1", flags).returncode != 0
+    assert compile_c('#include "record.h"\n', flags).returncode == 0
 
 
 @needs_gcc
 def test_the_records_of_these_tests_have_the_layout_of_the_header():
     layouts = {
-        "enter": (rawrecords.ENTER_LAYOUT, "sequence:24 count:32 fd:40 captured:44 comm:48"),
+        "enter": (
+            rawrecords.ENTER_LAYOUT,
+            "sequence:24 count:32 fd:40 captured:44 comm:48 target:64 extra:68",
+        ),
+        "extra": (rawrecords.EXTRA_LAYOUT, "offset:0 source_fd:8 source:12 message:16 address:24"),
         "exit": (rawrecords.EXIT_LAYOUT, "returned:24"),
         "reread": (rawrecords.REREAD_LAYOUT, "captured:32"),
-        "process": (rawrecords.PROCESS_LAYOUT, "start_ns:24 ppid:32 uid:36 comm:40 leader:56"),
+        "process": (
+            rawrecords.PROCESS_LAYOUT,
+            "start_ns:24 ppid:32 uid:36 gid:40 ns_pid:44 comm:48 leader:64 exe_size:80",
+        ),
+        "part": (rawrecords.PART_LAYOUT, "sequence:24 captured:32"),
+        "target": (
+            rawrecords.TARGET_LAYOUT,
+            "id:24 device:28 family:38 inode:40 target_kind:52 local_port:60 local:64 peer:80 "
+            "peer_inode:96 path_size:104 local_size:108 peer_size:110",
+        ),
+        "bypass": (rawrecords.BYPASS_LAYOUT, "comm:24 how:40"),
         "prefix": (
             rawrecords.struct.Struct(rawrecords.PREFIX),
             "kind:0 syscall:1 flags:2 cpu:4 time_ns:8 pid_tgid:16",
@@ -256,14 +276,14 @@ def test_the_records_of_these_tests_have_the_layout_of_the_header():
             place = f"__builtin_offsetof(struct {name}, {member})"
             lines.append(f'_Static_assert({place} == {offset}, "{name}.{member}");')
 
-    compiled = compile_c("\n".join(lines), as_flags(sizes(4096)))
+    compiled = compile_c("\n".join(lines), as_flags(sizes(at_exit=False)))
 
     assert compiled.stderr == ""
     assert compiled.returncode == 0
 
 
 def test_every_size_is_asserted_by_the_kernel_side():
-    asserted = "".join((BPF / name).read_text() for name in ("record.h", "write.c"))
+    asserted = (BPF / "record.h").read_text()
 
-    for name in sizes(4096):
-        assert re.search(rf"_Static_assert\(sizeof\(struct \w+\) == {name},", asserted), name
+    for name in sizes(at_exit=False):
+        assert re.search(rf"AGREES\(\w+, {name}\);", asserted), name

@@ -2,20 +2,33 @@
  * passes its own sizes as -D so that the two cannot drift apart.
  *
  * Every record starts with the same 24 bytes. All numbers are in the machine's byte order and
- * every record's size is a multiple of 8 but for the payload at its end.
+ * every record's size is a multiple of 8 but for the bytes at its end.
  */
 #pragma once
 
 enum kind {
-	KIND_ENTER = 1,    /* a write begins; its payload follows */
-	KIND_EXIT = 2,     /* a write ends */
-	KIND_REREAD = 3,   /* a write ends, and its payload, unreadable before, follows */
-	KIND_PROCESS = 4,  /* a process is seen for the first time, or has called exec */
+	KIND_ENTER = 1,   /* a call begins (or, with AT_EXIT, has ended); its payload follows */
+	KIND_EXIT = 2,    /* a call ends */
+	KIND_REREAD = 3,  /* a call ends; payload that was unreadable before follows */
+	KIND_PROCESS = 4, /* a process is seen for the first time, or has called exec */
+	KIND_PART = 5,    /* payload of the call of this sequence number, whose record comes later */
+	KIND_TARGET = 6,  /* what a file descriptor stands for */
+	KIND_SENT = 7,    /* a sendmmsg ends; how much of each message was sent follows */
+	KIND_BYPASS = 8,  /* a process writes in a way that no tracepoint here sees */
 };
 
 enum flag {
-	FLAG_UNREADABLE = 1,  /* enter, reread: the payload could not be read */
-	FLAG_KNOWN_TASK = 2,  /* process: parent, leader and start were found through BTF */
+	FLAG_UNREADABLE = 1,  /* enter, reread: the rest of the payload could not be read */
+	FLAG_KNOWN_TASK = 2,  /* process: what BTF leads to is there */
+	FLAG_PART_LOST = 4,   /* enter, reread: the rest of the payload found no room */
+	FLAG_OFFSET = 8,      /* enter: extra has an offset */
+	FLAG_SOURCE = 16,     /* enter: extra has a source */
+	FLAG_ADDRESS = 32,    /* enter: extra has an address */
+	FLAG_NO_PAYLOAD = 64, /* enter: the call has none */
+	FLAG_UNSENT = 128,    /* enter at exit: the call ended before this message */
+	FLAG_PARTIAL = 256,   /* process, target: the beginning of the path is not there */
+	FLAG_DETACHED = 512,  /* target: the path leads to no mount */
+	FLAG_DELETED = 1024,  /* target: the file has no name any more */
 };
 
 /* A name as the kernel keeps it (TASK_COMM_LEN is 16), in two words to compare at once. */
@@ -37,8 +50,22 @@ struct enter {
 	u64 sequence;
 	u64 count;
 	u32 fd;
-	u32 captured;
+	u32 captured; /* in this record; parts came before */
 	struct name comm;
+	u32 target;   /* 0: not known */
+	u32 extra;    /* bytes of struct extra between this and the payload: all or none */
+#ifdef AT_EXIT
+	s64 returned;
+#endif
+};
+
+struct extra {
+	s64 offset;
+	u32 source_fd;
+	u32 source;
+	u32 message; /* of a sendmmsg */
+	u32 address_size;
+	u8 address[128]; /* sizeof(struct sockaddr_storage) */
 };
 
 struct exit {
@@ -51,17 +78,83 @@ struct reread {
 	u64 captured;
 };
 
+struct part {
+	struct prefix prefix;
+	u64 sequence;
+	u64 captured;
+};
+
+/* Paths stand in the bytes that follow, the last component first, each with a NUL behind it. */
 struct process {
 	struct prefix prefix;
 	u64 start_ns;
 	u32 ppid;
 	u32 uid;
+	u32 gid;
+	u32 ns_pid;
 	struct name comm;
 	struct name leader;
+	u32 exe_size;
+	u32 cgroup_size;
+	u32 cmdline_size;
+	u32 unused;
 };
 
-_Static_assert(sizeof(struct enter) == ENTER_SIZE, "struct enter is not what records.py reads");
-_Static_assert(sizeof(struct exit) == EXIT_SIZE, "struct exit is not what records.py reads");
-_Static_assert(sizeof(struct reread) == REREAD_SIZE, "struct reread is not what records.py reads");
-_Static_assert(sizeof(struct process) == PROCESS_SIZE,
-	       "struct process is not what records.py reads");
+/* The order of TARGET_KINDS in wcap/events.py. */
+enum target_kind {
+	TARGET_FILE,
+	TARGET_DIRECTORY,
+	TARGET_PIPE,
+	TARGET_TTY,
+	TARGET_CHARACTER,
+	TARGET_BLOCK,
+	TARGET_TCP,
+	TARGET_UDP,
+	TARGET_UNIX,
+	TARGET_SOCKET,
+	TARGET_ANONYMOUS,
+};
+
+struct target {
+	struct prefix prefix;
+	u32 id;
+	u32 device; /* dev_t of the kernel: the minor number has 20 bits */
+	u32 rdev;
+	u16 mode;
+	u16 family;
+	u64 inode;
+	u32 magic;
+	u32 target_kind;
+	u16 type;
+	u16 protocol;
+	u16 local_port; /* in host order, unlike the next */
+	u16 peer_port;
+	u8 local[16];
+	u8 peer[16];
+	u64 peer_inode;
+	u32 path_size;
+	u16 local_size; /* of unix addresses, which follow the path */
+	u16 peer_size;
+};
+
+enum how {
+	HOW_IO_URING = 1,
+	HOW_COMPAT = 2,
+};
+
+struct bypass {
+	struct prefix prefix;
+	struct name comm;
+	u64 how;
+};
+
+#define AGREES(type, size) \
+	_Static_assert(sizeof(struct type) == size, "struct " #type " is not what records.py reads")
+AGREES(enter, ENTER_SIZE);
+AGREES(extra, EXTRA_SIZE);
+AGREES(exit, EXIT_SIZE);
+AGREES(reread, REREAD_SIZE);
+AGREES(part, PART_SIZE);
+AGREES(process, PROCESS_SIZE);
+AGREES(target, TARGET_SIZE);
+AGREES(bypass, BYPASS_SIZE);

@@ -1,441 +1,620 @@
-/* Records write(2) calls of chosen tasks: payload at entry, result at exit.
+/* Records what chosen tasks write: payload at entry, result at exit, or with AT_EXIT both then.
  *
- * Programs of a tracepoint run with preemption off, so the state of a CPU belongs to the program
- * that runs on it. wcap/recorder/probe.py sets by -D:
+ * A tracepoint of each system call puts its arguments down as a struct call; from there all are
+ * alike. route() sees to it that the process and the file descriptor have been described, then
+ * gather() reads the payload and sends the record. Programs that are too large to be in every
+ * tracepoint's are gone on in by tail calls. wcap/recorder/probe.py sets by -D:
  *   CPUS, SNAPLEN, RING_PAGES   sizes
  *   CLOCK                       the helper that reads the capture's clock
  *   PERF                        send through a perf buffer instead of a ring buffer
- *   EXCLUDED                    X(tgid) for every process that is never recorded
- *   TARGETS                     only processes in `targets` ...
- *   COMMS                       only names that match: X(word, mask, word, mask) for each pattern
- *   EITHER                      ... one of the two suffices
- *   FOLLOW                      children of processes that are followed join `targets`
- *   TASK_*, and *_OFFSET        where BTF says that task_struct has its members
+ *   AT_EXIT                     record calls when they have ended
+ *   LOSSLESS                    bytes in the ring buffer from which on writers are stopped
+ *   URING                       the kernel has io_uring
+ *   TYPED_TASK                  the verifier follows pointers from the current task by BTF
+ *   FILES, and names of members where BTF says that structures have them
+ * and whom to record, in choose.h.
  */
 #include "record.h"
+#include "state.h"
+#include "task.h"
+#include "choose.h"
+#include "file.h"
+#include "describe.h"
+#include "gather.h"
 
-/* What a program returns, so that whoever else traces the same tracepoint through perf still gets
- * its samples: after a 0 the kernel drops them (trace_call_bpf in kernel/trace/bpf_trace.c). */
-#define PASS 1
-
-#define EAGAIN 11
-#define ENOSPC 28
 #define CLONE_THREAD 0x00010000 /* include/uapi/linux/sched.h */
+#define SIGSTOP 19
 
 /* Payloads of up to this many bytes are read into the stack, of which a program has 512 bytes: a
  * hardened kernel checks where it copies user memory to, and is soonest done with the stack. */
 #define SMALL 128
 
-struct cpu_state {
-	u64 sequence;
-	u64 last_tgid; /* whose process record was sent already */
-	u64 active;    /* who entered a write here last, if it is recorded: pid_tgid, or 0 */
-	union {
-		struct enter enter;
-		struct {
-			u8 before[sizeof(struct enter) - sizeof(struct reread)];
-			struct reread reread;
-		};
-	};
-	u8 payload[SNAPLEN]; /* follows either record */
+/* struct syscall_trace_enter and _exit (kernel/trace/trace.h). */
+struct sys_enter {
+	u64 common;
+	u64 number;
+	u64 args[6];
+};
+struct sys_exit {
+	u64 common;
+	u64 number;
+	s64 returned;
 };
 
-_Static_assert(sizeof(struct cpu_state) == STATE_SIZE, "struct cpu_state is not what probe.py reads");
-
-struct losses {
-	u64 enters_full, enters_other;
-	u64 exits_full, exits_other;
-	u64 processes, follows;
-};
-
-/* A write under way whose end is not sent as it comes. */
-struct pending {
-	u64 buffer; /* to be read again then */
-	u32 captured;
-	u32 lost; /* its beginning was lost: its end would be taken for that of an earlier write */
-};
-
-BPF_ARRAY(cpus, struct cpu_state, CPUS);
-BPF_ARRAY(losses, struct losses, CPUS);
-BPF_HASH(known, u32, u8, 65536);
-BPF_HASH(pendings, u32, struct pending, 8192);
-BPF_ARRAY(pendings_count, u64, 1);
-#ifdef TARGETS
-BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
-#endif
-
-#ifdef PERF
-BPF_PERF_OUTPUT(events);
+#ifdef AT_EXIT
+#define CONTEXT struct sys_exit
+/* The arguments are in the registers that the call was made with. */
+#define ARGUMENT(n) ({ \
+	u64 registers_ = (u64)bpf_task_pt_regs((void *)bpf_get_current_task_btf()), value_; \
+	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value_) : "r"(registers_), "i"(ARGUMENT_##n)); \
+	value_; })
 #else
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+#define CONTEXT struct sys_enter
+#define ARGUMENT(n) (context->args[n])
 #endif
 
-/* Returns 0 or a negative error; bcc allows no map call inside a macro. */
-static __always_inline int send(void *context, void *record, u64 size)
-{
-#ifdef PERF
-	return events.perf_submit(context, record, size);
-#else
-	return events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP);
-#endif
-}
-
-/* Keep clang from reasoning away a bound that the verifier must see. */
-#define VISIBLE(value) asm volatile("" : "+r"(value))
-
-#ifdef COMMS
-static __always_inline bool name_matches(const struct name *name)
-{
-#define X(word0, mask0, word1, mask1)                                                              \
-	if ((((name->words[0] ^ word0) & mask0) | ((name->words[1] ^ word1) & mask1)) == 0)        \
-		return true;
-	COMMS
-#undef X
-	return false;
-}
-#endif
-
-#ifdef TASK_GROUP_LEADER_OFFSET
-static __always_inline u64 group_leader(void)
-{
-	u64 task = bpf_get_current_task(), leader = 0;
-
-	bpf_probe_read_kernel(&leader, sizeof(leader), (void *)(task + TASK_GROUP_LEADER_OFFSET));
-	return leader;
-}
-
-static __always_inline void read_name(struct name *name, u64 task)
-{
-	bpf_probe_read_kernel(name, sizeof(*name), (void *)(task + TASK_COMM_OFFSET));
-}
-#endif
-
-static __always_inline bool comm_wanted(u64 pid_tgid)
-{
-#ifdef COMMS
-	struct name name = {};
-
-	bpf_get_current_comm(&name, sizeof(name));
-	if (name_matches(&name))
-		return true;
-#ifdef TASK_GROUP_LEADER_OFFSET
-	if ((u32)pid_tgid != pid_tgid >> 32) {
-		read_name(&name, group_leader());
-		return name_matches(&name);
-	}
-#endif
-	return false;
-#else
-	return true;
-#endif
-}
-
-static __always_inline bool is_target(u64 pid_tgid)
-{
-#ifdef TARGETS
-	u32 tgid = pid_tgid >> 32;
-
-	return targets.lookup(&tgid) != NULL;
-#else
-	return true;
-#endif
-}
-
-/* Whether the current task is recorded. */
-static __always_inline bool wanted(u64 pid_tgid)
-{
-	u32 tgid = pid_tgid >> 32;
-
-#define X(excluded)                                                                                \
-	if (tgid == excluded)                                                                      \
-		return false;
-	EXCLUDED
-#undef X
-#ifdef EITHER
-	return is_target(pid_tgid) || comm_wanted(pid_tgid);
-#else
-	return is_target(pid_tgid) && comm_wanted(pid_tgid);
-#endif
-}
-
-static __always_inline void fill(struct prefix *prefix, u8 kind, u64 pid_tgid)
-{
-	prefix->kind = kind;
-	prefix->syscall = 0;
-	prefix->flags = 0;
-	prefix->cpu = bpf_get_smp_processor_id();
-	prefix->time_ns = CLOCK();
-	prefix->pid_tgid = pid_tgid;
-}
-
-static __always_inline bool is_full(int error)
-{
-	return error == -EAGAIN || error == -ENOSPC;
-}
-
-/* Where this CPU counts what it loses. */
-static __always_inline struct losses *losses_here(void)
-{
-	int cpu = bpf_get_smp_processor_id();
-
-	return losses.lookup(&cpu);
-}
-
-static __always_inline void add_task_facts(struct process *process)
-{
-#ifdef TASK_GROUP_LEADER_OFFSET
-	u64 leader = group_leader(), parent = 0;
-
-	process->prefix.flags |= FLAG_KNOWN_TASK;
-	read_name(&process->leader, leader);
-	bpf_probe_read_kernel(&parent, sizeof(parent), (void *)(leader + TASK_REAL_PARENT_OFFSET));
-	bpf_probe_read_kernel(&process->ppid, sizeof(process->ppid),
-			      (void *)(parent + TASK_TGID_OFFSET));
-	bpf_probe_read_kernel(&process->start_ns, sizeof(process->start_ns),
-			      (void *)(leader + TASK_START_OFFSET));
-#endif
-}
-
-/* Describe the current process to user space. */
-static __always_inline int send_process(void *context, u64 pid_tgid)
-{
-	struct process process = {};
-
-	fill(&process.prefix, KIND_PROCESS, pid_tgid);
-	process.uid = bpf_get_current_uid_gid();
-	bpf_get_current_comm(&process.comm, sizeof(process.comm));
-	add_task_facts(&process);
-	int error = send(context, &process, sizeof(process));
-	if (error) {
-		struct losses *lost = losses_here();
-
-		if (lost)
-			lost->processes++;
-	}
-	return error;
-}
-
-static __always_inline void await_end(u64 pid_tgid, struct pending *pending)
-{
-	int first = 0;
-	u32 tid = pid_tgid;
-	u64 *count = pendings_count.lookup(&first);
-
-	if (count && !pendings.update(&tid, pending))
-		__sync_fetch_and_add(count, 1);
-}
-
-static __always_inline void lose_enter(int error, u64 pid_tgid, struct pending *pending)
-{
-	struct losses *lost = losses_here();
-
-	if (lost && is_full(error))
-		lost->enters_full++;
-	else if (lost)
-		lost->enters_other++;
-	pending->lost = 1;
-	await_end(pid_tgid, pending);
-}
-
-static __always_inline void count_lost_exit(int error)
-{
-	struct losses *lost = error ? losses_here() : NULL;
-
-	if (lost && is_full(error))
-		lost->exits_full++;
-	else if (lost)
-		lost->exits_other++;
-}
-
-/* Whether the current task, which begins a write, is recorded. A thread that writes again is not
- * looked for again: a process is a target until it ends. Names may change from write to write. */
+/* Whether the current task, which makes a call, is recorded. A thread that calls again is not
+ * looked for again where the answer is steady. */
 static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
 {
-#ifndef COMMS
+#ifdef STEADY
 	if (state->active == pid_tgid)
 		return true;
 #endif
 	return wanted(pid_tgid);
 }
 
-/* Describe the current process to user space, unless that was done. */
-static __always_inline void introduce(void *context, struct cpu_state *state, u64 pid_tgid)
+#ifdef LOSSLESS
+BPF_HASH(stopped, u32, u8, 65536);
+
+/* Stop the process rather than lose what it writes; the recorder lets it go on. The signal goes
+ * first: whoever is in the map has been signalled. */
+static __always_inline void stop_if_full(u64 pid_tgid)
 {
 	u32 tgid = pid_tgid >> 32;
 	u8 yes = 1;
 
-	if (state->last_tgid == tgid)
+	/* bcc's own way to say this came after 0.26: wcap/recorder/casting.py puts the map in. */
+	if (bpf_ringbuf_query((void *)bpf_pseudo_fd(1, EVENTS_MAP), BPF_RB_AVAIL_DATA) < LOSSLESS)
 		return;
-	if (!known.lookup(&tgid) &&
-	    (send_process(context, pid_tgid) || known.update(&tgid, &yes)))
-		return;
-	state->last_tgid = tgid;
+	bpf_send_signal(SIGSTOP);
+	stopped.update(&tgid, &yes);
 }
+#endif
 
-static __always_inline void describe(struct enter *enter, u64 pid_tgid, u64 sequence, u32 fd,
-				     u64 count)
+static __always_inline void skip(struct cpu_state *state, u64 pid_tgid)
 {
-	fill(&enter->prefix, KIND_ENTER, pid_tgid);
-	enter->sequence = sequence;
-	enter->count = count;
-	enter->fd = fd;
-	bpf_get_current_comm(&enter->comm, sizeof(enter->comm));
+	state->active = 0;
+	state->skipped = pid_tgid;
 }
 
-int on_write_enter(struct tracepoint__syscalls__sys_enter_write *args)
+/* Return the state of this CPU if the call of the current task is recorded, as far as that can be
+ * told from who makes it and by which descriptor. */
+static __always_inline struct cpu_state *chosen(u32 fd)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	int cpu = bpf_get_smp_processor_id();
-	struct cpu_state *state = cpus.lookup(&cpu);
-	if (!state)
-		return PASS;
-	if (!wanted_here(state, pid_tgid)) {
-		state->active = 0;
-		return PASS;
-	}
+	struct cpu_state *state = state_here();
 
-	introduce(args, state, pid_tgid);
+	if (!state || has_come_to(PHASE_ENDING))
+		return NULL;
+	state->skipped = 0;
+	if (!fd_wanted(fd) || !wanted_here(state, pid_tgid)) {
+		skip(state, pid_tgid);
+		return NULL;
+	}
+#ifdef LOSSLESS
+	stop_if_full(pid_tgid);
+#endif
 	/* on_process_free finds by last_tgid whom to forget. */
 	state->active = state->last_tgid == pid_tgid >> 32 ? pid_tgid : 0;
+	return state;
+}
 
-	struct pending pending = {};
-	u64 size = args->count, sequence = ++state->sequence;
+/* Put down a call that is recorded. */
+static __always_inline struct call *begin(struct cpu_state *state, u8 syscall, u8 shape, u32 fd)
+{
+	struct call *call = &state->call;
 
-	if (SMALL <= SNAPLEN && size <= SMALL) {
-		struct {
-			struct enter enter;
-			u8 payload[SMALL];
-		} small = {};
+	call->pid_tgid = bpf_get_current_pid_tgid();
+	call->time_ns = CLOCK();
+	call->syscall = syscall;
+	call->shape = shape;
+	call->flags = call->tried = 0;
+	call->fd = fd;
+	call->target = call->source = call->source_fd = 0;
+	call->offset = 0;
+	call->address = 0;
+	call->returned = 0;
+	return call;
+}
 
-		describe(&small.enter, pid_tgid, sequence, args->fd, size);
-		small.enter.captured = size;
-		VISIBLE(size);
-		if (size > SMALL)
-			return PASS;
-		if (!bpf_probe_read_user(small.payload, size, (void *)args->buf)) {
-			VISIBLE(size);
-			if (size > SMALL)
-				return PASS;
-			int error = send(args, &small, sizeof(small.enter) + size);
-			if (error)
-				lose_enter(error, pid_tgid, &pending);
+static __always_inline bool introduced(struct cpu_state *state, u32 tgid)
+{
+	if (state->last_tgid == tgid)
+		return true;
+	if (!known.lookup(&tgid))
+		return false;
+	state->last_tgid = tgid;
+	return true;
+}
+
+static __always_inline bool is_ignored(const struct known_target *target)
+{
+#ifdef PATHS
+	u32 id = target->id;
+
+	if (ignored.lookup(&id))
+		return true;
+#endif
+	return !target->wanted;
+}
+
+/* What is read of the descriptor that a call reads from; none for most. */
+static __always_inline void find_source(void *context, struct cpu_state *state)
+{
+	struct call *call = &state->call;
+	struct known_target target;
+
+	if (!(call->flags & FLAG_SOURCE) || call->tried & TRIED_SOURCE)
+		return;
+	call->tried |= TRIED_SOURCE;
+	if (!locate(state, call->source_fd, &target)) {
+		state->walk.of_source = 1;
+		programs.call(context, PROGRAM_TARGET);
+	}
+	call->source = target.id;
+}
+
+/* Describe what has not been described yet, coming back here each time, then record the call. */
+int route(void *context)
+{
+	struct known_target target;
+	struct cpu_state *state = state_here();
+	if (!state)
+		return PASS;
+	struct call *call = &state->call;
+
+	if (!(call->tried & TRIED_PROCESS) && !introduced(state, call->pid_tgid >> 32)) {
+		call->tried |= TRIED_PROCESS;
+		programs.call(context, PROGRAM_PROCESS);
+	}
+	if (!(call->tried & TRIED_TARGET)) {
+		call->tried |= TRIED_TARGET;
+		if (!locate(state, call->fd, &target)) {
+			state->walk.of_source = 0;
+			programs.call(context, PROGRAM_TARGET);
+		}
+		if (is_ignored(&target)) {
+			skip(state, call->pid_tgid);
 			return PASS;
 		}
+		call->target = target.id;
 	}
-
-	struct enter *enter = &state->enter;
-
-	describe(enter, pid_tgid, sequence, args->fd, size);
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		size = SNAPLEN;
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		return PASS;
-	if (bpf_probe_read_user(state->payload, size, (void *)args->buf)) {
-		enter->prefix.flags |= FLAG_UNREADABLE;
-		pending.buffer = (u64)args->buf;
-		pending.captured = size;
-		size = 0;
-	}
-	enter->captured = size;
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		return PASS;
-	int error = send(args, enter, sizeof(*enter) + size);
-	if (error)
-		lose_enter(error, pid_tgid, &pending);
-	else if (enter->prefix.flags & FLAG_UNREADABLE)
-		await_end(pid_tgid, &pending);
+	find_source(context, state);
+	set_out(state);
+	programs.call(context, PROGRAM_GATHER);
+	lose_enter(0, call->pid_tgid, ++state->sequence);
 	return PASS;
 }
 
-/* Send what could not be read when the write began. The kernel has read the buffer since, so its
- * pages are there now; if it stopped short, so may we. */
-static __always_inline int send_reread(void *context, const struct exit *exit, u64 size, u64 buffer)
+static __always_inline int introduce(void *context, struct cpu_state *state, u64 pid_tgid)
 {
-	int cpu = exit->prefix.cpu;
-	struct cpu_state *state = cpus.lookup(&cpu);
-	if (!state)
-		return 0;
+	u32 tgid = pid_tgid >> 32;
+	u8 yes = 1;
 
-	struct reread *reread = &state->reread;
-
-	reread->exit = *exit;
-	reread->exit.prefix.kind = KIND_REREAD;
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		size = SNAPLEN;
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		return 0;
-	if (bpf_probe_read_user(state->payload, size, (void *)buffer)) {
-		reread->exit.prefix.flags |= FLAG_UNREADABLE;
-		if (exit->returned > 0 && exit->returned < size)
-			size = exit->returned;
-		else
-			size = 0;
-		VISIBLE(size);
-		if (size > SNAPLEN)
-			return 0;
-		if (bpf_probe_read_user(state->payload, size, (void *)buffer))
-			size = 0;
-	}
-	reread->captured = size;
-	VISIBLE(size);
-	if (size > SNAPLEN)
-		return 0;
-	return send(context, reread, sizeof(*reread) + size);
+	if (send_process(context, state, pid_tgid) || known.update(&tgid, &yes))
+		return false;
+	state->last_tgid = tgid;
+	return true;
 }
 
-int on_write_exit(struct tracepoint__syscalls__sys_exit_write *args)
+int describe_process(void *context)
+{
+	struct cpu_state *state = state_here();
+	if (!state)
+		return PASS;
+
+	if (introduce(context, state, state->call.pid_tgid))
+		state->active = state->call.pid_tgid;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+#ifdef FILES
+int describe_file(void *context)
+{
+	struct cpu_state *state = state_here();
+	if (!state)
+		return PASS;
+
+	if (!describe_target(context, state))
+		programs.call(context, PROGRAM_TARGET);
+	if (!state->walk.of_source && !state->walk.wanted) {
+		skip(state, state->call.pid_tgid);
+		return PASS;
+	}
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+#endif
+
+/* A small write by a process to a target that are both known is recorded at once. */
+static __always_inline bool record_small(void *context, struct cpu_state *state, u32 fd, u64 buffer,
+					 u64 size, s64 returned)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	int cpu = bpf_get_smp_processor_id();
-	struct cpu_state *state = cpus.lookup(&cpu);
-	if (!state || (state->active != pid_tgid && !wanted(pid_tgid)))
-		return PASS;
+	struct known_target target;
+	struct {
+		struct enter enter;
+		u8 payload[SMALL];
+	} small = {};
 
-	struct exit exit;
-	int error = 0, first = 0;
-	u32 tid = pid_tgid;
-	u64 *count = pendings_count.lookup(&first);
-	struct pending *found = count && *count > 0 ? pendings.lookup(&tid) : NULL;
-
-	fill(&exit.prefix, KIND_EXIT, pid_tgid);
-	exit.returned = args->ret;
-	if (found) {
-		struct pending pending = *found;
-
-		pendings.delete(&tid);
-		__sync_fetch_and_add(count, -1);
-		if (pending.lost)
-			return PASS;
-		error = send_reread(args, &exit, pending.captured, pending.buffer);
-	} else {
-		error = send(args, &exit, sizeof(exit));
+	if (SMALL > SNAPLEN || size > SMALL || !introduced(state, pid_tgid >> 32) ||
+	    !locate(state, fd, &target))
+		return false;
+	if (is_ignored(&target)) {
+		skip(state, pid_tgid);
+		return true;
 	}
-	count_lost_exit(error);
+	fill(&small.enter.prefix, KIND_ENTER, pid_tgid, CLOCK());
+	small.enter.count = small.enter.captured = size;
+	small.enter.fd = fd;
+	small.enter.target = target.id;
+#ifdef AT_EXIT
+	small.enter.returned = returned;
+#endif
+	read_own_name(&small.enter.comm);
+	VISIBLE(size);
+	if (size > SMALL || bpf_probe_read_user(small.payload, size, (void *)buffer))
+		return false;
+	small.enter.sequence = ++state->sequence;
+	VISIBLE(size);
+	if (size > SMALL)
+		return true;
+	int error = send(context, &small, sizeof(small.enter) + size);
+	if (error) {
+		lose_enter(error, pid_tgid, small.enter.sequence);
+#ifndef AT_EXIT
+		struct pending pending = {.lost = 1};
+
+		await_end(pid_tgid, &pending);
+#endif
+	}
+	return true;
+}
+
+#ifdef AT_EXIT
+#define RETURNED (context->returned)
+#else
+#define RETURNED 0
+#endif
+
+int on_write(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	u64 buffer = ARGUMENT(1), size = ARGUMENT(2);
+
+	if (record_small(context, state, fd, buffer, size, RETURNED))
+		return PASS;
+	struct call *call = begin(state, CALL_WRITE, SHAPE_BUFFER, fd);
+
+	call->pointer = buffer;
+	call->count = size;
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
+
+static __always_inline void at_offset(struct call *call, s64 offset)
+{
+	call->offset = offset;
+	call->flags |= FLAG_OFFSET;
+}
+
+int on_pwrite64(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin(state, CALL_PWRITE64, SHAPE_BUFFER, fd);
+
+	call->pointer = ARGUMENT(1);
+	call->count = ARGUMENT(2);
+	at_offset(call, ARGUMENT(3));
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+static __always_inline struct call *begin_vector(struct cpu_state *state, u8 syscall, u32 fd,
+						 u64 vector, u64 segments)
+{
+	struct call *call = begin(state, syscall, SHAPE_VECTOR, fd);
+
+	call->pointer = vector;
+	call->count = segments;
+	return call;
+}
+
+int on_writev(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_vector(state, CALL_WRITEV, fd, ARGUMENT(1), ARGUMENT(2));
+
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_pwritev(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_vector(state, CALL_PWRITEV, fd, ARGUMENT(1), ARGUMENT(2));
+
+	at_offset(call, ARGUMENT(3));
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+/* With an offset of -1, where the file is. */
+int on_pwritev2(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_vector(state, CALL_PWRITEV2, fd, ARGUMENT(1), ARGUMENT(2));
+	s64 offset = ARGUMENT(3);
+
+	if (offset != -1)
+		at_offset(call, offset);
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_sendto(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin(state, CALL_SENDTO, SHAPE_BUFFER, fd);
+
+	call->pointer = ARGUMENT(1);
+	call->count = ARGUMENT(2);
+	call->address = ARGUMENT(4);
+	call->address_size = ARGUMENT(5);
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_sendmsg(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin(state, CALL_SENDMSG, SHAPE_MESSAGE, fd);
+
+	call->pointer = ARGUMENT(1);
+	call->count = 1;
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_sendmmsg(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin(state, CALL_SENDMMSG, SHAPE_MESSAGES, fd);
+	u32 messages = ARGUMENT(2);
+
+	call->pointer = ARGUMENT(1);
+	call->count = messages > MAX_SEGMENTS ? MAX_SEGMENTS : messages;
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+/* A call that has no payload of its own: it moves `count` bytes from one descriptor to another. */
+static __always_inline struct call *begin_move(struct cpu_state *state, u8 syscall, u32 fd,
+					       u32 source_fd, u64 count)
+{
+	struct call *call = begin(state, syscall, SHAPE_NONE, fd);
+
+	call->source_fd = source_fd;
+	call->count = count;
+	call->flags = FLAG_NO_PAYLOAD | FLAG_SOURCE;
+	return call;
+}
+
+/* The kernel adds to the offset what it moved: `returned` is 0 before. */
+static __always_inline void at_offset_in(struct call *call, u64 place, s64 returned)
+{
+	s64 offset;
+
+	if (place && !bpf_probe_read_user(&offset, sizeof(offset), (void *)place))
+		at_offset(call, offset - (returned > 0 ? returned : 0));
+}
+
+int on_sendfile(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_move(state, CALL_SENDFILE, fd, ARGUMENT(1), ARGUMENT(3));
+
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_splice(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(2);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_move(state, CALL_SPLICE, fd, ARGUMENT(0), ARGUMENT(4));
+
+	at_offset_in(call, ARGUMENT(3), RETURNED);
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_tee(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(1);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_move(state, CALL_TEE, fd, ARGUMENT(0), ARGUMENT(2));
+
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_vmsplice(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(0);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_vector(state, CALL_VMSPLICE, fd, ARGUMENT(1), ARGUMENT(2));
+
+	call->flags = FLAG_NO_PAYLOAD;
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+int on_copy_file_range(CONTEXT *context)
+{
+	u32 fd = ARGUMENT(2);
+	struct cpu_state *state = chosen(fd);
+	if (!state)
+		return PASS;
+	struct call *call = begin_move(state, CALL_COPY_FILE_RANGE, fd, ARGUMENT(0), ARGUMENT(4));
+
+	at_offset_in(call, ARGUMENT(3), RETURNED);
+	call->returned = RETURNED;
+	programs.call(context, PROGRAM_ROUTE);
+	return PASS;
+}
+
+#ifndef AT_EXIT
+int on_exit(struct sys_exit *context)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct cpu_state *state = state_here();
+	if (!state || has_come_to(PHASE_ENDED))
+		return PASS;
+	if (state->skipped == pid_tgid) {
+		state->skipped = 0;
+		return PASS;
+	}
+	if (state->active != pid_tgid && !wanted(pid_tgid))
+		return PASS;
+
+	int first = 0;
+	u32 tid = pid_tgid;
+	u64 *count = pendings_count.lookup(&first), now = CLOCK();
+	struct pending *found = count && *count > 0 ? pendings.lookup(&tid) : NULL;
+
+	if (!found) {
+		struct exit exit;
+
+		fill(&exit.prefix, KIND_EXIT, pid_tgid, now);
+		exit.returned = context->returned;
+		count_lost_exit(send(context, &exit, sizeof(exit)));
+		return PASS;
+	}
+	struct pending pending = *found;
+
+	pendings.delete(&tid);
+	__sync_fetch_and_add(count, -1);
+	if (pending.lost)
+		return PASS;
+	state->call.pid_tgid = pid_tgid;
+	state->call.time_ns = now;
+	set_out_again(state, &pending, context->returned);
+	if (pending.shape == SHAPE_MESSAGES) {
+		state->gather.header = pending.pointer;
+		programs.call(context, PROGRAM_SENT);
+	} else {
+		programs.call(context, PROGRAM_GATHER);
+	}
+	count_lost_exit(-1);
+	return PASS;
+}
+
+/* Send the end of a sendmmsg: what it returned, and how much of each message it sent. */
+int sent(void *context)
+{
+	struct cpu_state *state = state_here();
+	if (!state)
+		return PASS;
+	struct gather *gather = &state->gather;
+	struct reread *end = &state->end.reread;
+	u64 messages = gather->returned > 0 ? gather->returned : 0;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < STEPS; i++) {
+		u64 at = gather->fill, message = gather->header + at * sizeof(struct message);
+
+		if (at >= messages || at >= MAX_SEGMENTS)
+			break;
+		VISIBLE(at);
+		if (at >= MAX_SEGMENTS)
+			break;
+		bpf_probe_read_user(state->payload + at * sizeof(u32), sizeof(u32),
+				    (void *)(message + __builtin_offsetof(struct message, sent)));
+		gather->fill++;
+	}
+	if (gather->fill < messages && gather->fill < MAX_SEGMENTS)
+		programs.call(context, PROGRAM_SENT);
+	fill(&end->exit.prefix, KIND_SENT, state->call.pid_tgid, state->call.time_ns);
+	end->exit.returned = gather->returned;
+	u64 size = gather->fill * sizeof(u32);
+
+	end->captured = size;
+	VISIBLE(size);
+	if (size <= MAX_SEGMENTS * sizeof(u32))
+		count_lost_exit(send(context, end, sizeof(*end) + size));
+	return PASS;
+}
+#endif
 
 #ifdef FOLLOW
 int on_new_task(struct tracepoint__task__task_newtask *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	u32 child = args->pid, parent = pid_tgid >> 32;
+	u32 child = args->pid;
 	u8 yes = 1;
 
 	if (args->clone_flags & CLONE_THREAD)
 		return PASS;
-#ifdef EITHER
-	if (!wanted(pid_tgid))
+	if (!brings_children(pid_tgid))
 		return PASS;
-#else
-	u8 *followed = targets.lookup(&parent);
-	if (!followed || !*followed)
-		return PASS;
-#endif
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;
@@ -443,13 +622,75 @@ int on_new_task(struct tracepoint__task__task_newtask *args)
 }
 #endif
 
+struct passer {
+	u32 tgid;
+	u32 how;
+};
+BPF_HASH(bypasses, struct passer, u64, 65536);
+
+/* Count what is written without passing here; the first time, say so. */
+static __always_inline void pass_by(void *context, u64 pid_tgid, u32 how)
+{
+	struct passer passer = {.tgid = pid_tgid >> 32, .how = how};
+	struct bypass bypass = {.how = how};
+	u64 one = 1, *count = bypasses.lookup(&passer);
+
+	if (count) {
+		__sync_fetch_and_add(count, 1);
+		return;
+	}
+	bypasses.update(&passer, &one);
+	fill(&bypass.prefix, KIND_BYPASS, pid_tgid, CLOCK());
+	read_own_name(&bypass.comm);
+	send(context, &bypass, sizeof(bypass));
+}
+
+#ifdef URING
+/* enum io_uring_op (include/uapi/linux/io_uring.h): what writes, sends or moves bytes. */
+#define OPERATION(number) (1ULL << (number))
+#define WRITING (OPERATION(2) | OPERATION(5) | OPERATION(9) | OPERATION(23) | OPERATION(26) | \
+		 OPERATION(30) | OPERATION(33) | OPERATION(47) | OPERATION(48) | OPERATION(61))
+
+int on_uring_submit(struct tracepoint__io_uring__io_uring_submit_req *args)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u8 operation = args->opcode;
+
+	if (operation < 64 && WRITING >> operation & 1 && wanted(pid_tgid))
+		pass_by(args, pid_tgid, HOW_IO_URING);
+	return PASS;
+}
+#endif
+
+#ifdef MM_TASK_SIZE
+/* A 32-bit program has addresses up to here. */
+#define LAST_OF_32_BITS (1ULL << 32)
+
+static __always_inline bool is_compat(void)
+{
+	u64 memory, size = 0;
+
+	LOAD(memory, CURRENT_TASK(), TASK_MM);
+	if (memory)
+		LOAD(size, memory, MM_TASK_SIZE);
+	return size && size <= LAST_OF_32_BITS;
+}
+#endif
+
 int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 tgid = pid_tgid >> 32;
+	struct cpu_state *state = state_here();
+	if (!state)
+		return PASS;
 
+#ifdef MM_TASK_SIZE
+	if (is_compat() && wanted(pid_tgid))
+		pass_by(args, pid_tgid, HOW_COMPAT);
+#endif
 	if (known.lookup(&tgid))
-		send_process(args, pid_tgid);
+		introduce(args, state, pid_tgid);
 	return PASS;
 }
 
@@ -460,6 +701,9 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 
 #ifdef TARGETS
 	targets.delete(&pid);
+#endif
+#ifdef NUMBERED
+	numbered.delete(&pid);
 #endif
 	if (known.delete(&pid))
 		return PASS;

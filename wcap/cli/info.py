@@ -25,6 +25,7 @@ END_REASONS = {
     "command": "the command ended",
     "count": "as many events as asked for",
     "duration": "as long as asked for",
+    "loss": "something was lost",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
 }
@@ -79,7 +80,8 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     snaplen = (
         f"up to {plural(header.snaplen, 'byte')} of each" if header.snaplen else "whole payloads"
     )
-    yield "captured", f"{', '.join(header.syscalls)}; {snaplen}"
+    when = "" if header.at == "enter" else f", at {header.at}"
+    yield "captured", f"{', '.join(header.syscalls)}; {snaplen}{when}"
     if header.transport is not None:
         yield "transport", header.transport
     if header.host is not None:
@@ -149,6 +151,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "truncated_events": facts.truncated,
         "unreadable_events": facts.unreadable,
         "unseen_events": facts.unseen,
+        "payload_lost_events": facts.payload_lost,
         "unfinished": facts.unfinished,
         "results_lost": facts.results_lost,
         "started_ns": header.started_ns,
@@ -172,6 +175,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
             {"cpu": cpu, "events": events} for cpu, events in facts.discrepancies.items()
         ],
         "uncounted": facts.uncounted,
+        "bypassed": [] if end is None else [asdict(bypass) for bypass in end.bypassed],
         "lost_by_cause": {} if end is None else end.lost,
         "lost_results_by_cause": {} if end is None else end.lost_results,
         "gaps": [asdict(gap) for gap in facts.gaps],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 import sys
 import time
@@ -12,63 +11,54 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wcap.cli.choosing import (
+    AllOption,
+    CgroupOption,
+    CommandArgument,
+    CommOption,
+    ContainerOption,
+    FdOption,
+    FollowOption,
+    KindOption,
+    PathOption,
+    PidnsOption,
+    PidOption,
+    TidOption,
+    UserOption,
+    described,
+    target_of,
+)
 from wcap.cli.destination import capture_output
-from wcap.cli.filtering import numbers
 from wcap.cli.options import ForceOption
 from wcap.cli.status import ExitStatus
-from wcap.errors import FilterError, UsageError
+from wcap.errors import UsageError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
-    from wcap.filters import CommPattern
     from wcap.recorder import Result, Session, Settings, Target
     from wcap.recorder.assemble import Cut
 
 # How a transport is called on the command line, and in a capture's header.
 _TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
+_MOMENTS = ("enter", "exit")
 # What stands for --print without a style.
 _DEFAULT_STYLE = "line"
 
 
-CommandArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[-- COMMAND ARG…]",
-        help="Launch a command and record it and its children from their first instruction, "
-        "until it ends.",
-        show_default=False,
-    ),
-]
-CommOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--comm",
-        "-c",
-        metavar="COMM",
-        help="Record threads of this name, and all threads of a process of this name; NAME* "
-        "is a prefix. Repeatable.",
-    ),
-]
-PidOption = Annotated[
-    list[str] | None,
-    typer.Option("--pid", "-p", metavar="PID,…", help="Record these processes."),
-]
-FollowOption = Annotated[
-    bool,
-    typer.Option(
-        "--follow", "-f", help="Record the children of the chosen processes too, and theirs."
-    ),
-]
-AllOption = Annotated[
-    bool, typer.Option("--all", "-a", help="Record every process but wcap itself.")
-]
 SyscallOption = Annotated[
     list[str] | None,
-    typer.Option("--syscall", "-e", metavar="SYSCALL,…", help="Record these system calls: write."),
+    typer.Option(
+        "--syscall",
+        "-e",
+        metavar="SYSCALL,…",
+        help="These system calls, or file or net; with a ! before them, all others.",
+    ),
 ]
 SnaplenOption = Annotated[
     str,
-    typer.Option("--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32K."),
+    typer.Option(
+        "--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32M; 0 is all."
+    ),
 ]
 CaptureOutputOption = Annotated[
     str | None,
@@ -103,6 +93,21 @@ TransportOption = Annotated[
         help="Buffer kind; auto takes the ring buffer where the kernel has one (5.8).",
     ),
 ]
+AtOption = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="enter|exit",
+        help="Record calls when they begin and when they end, or with less only when they end.",
+    ),
+]
+LosslessOption = Annotated[
+    bool,
+    typer.Option("--lossless", help="Stop those who write rather than lose what they write."),
+]
+FailOption = Annotated[
+    bool, typer.Option("--fail-on-loss", help="End the recording when something is lost.")
+]
 PrintOption = Annotated[
     str | None,
     typer.Option(
@@ -121,6 +126,14 @@ def record(
     *,
     comm: CommOption = None,
     pid: PidOption = None,
+    tid: TidOption = None,
+    user: UserOption = None,
+    cgroup: CgroupOption = None,
+    container: ContainerOption = None,
+    pidns: PidnsOption = None,
+    fd: FdOption = None,
+    path: PathOption = None,
+    target_kind: KindOption = None,
     follow: FollowOption = False,
     everything: AllOption = False,
     syscall: SyscallOption = None,
@@ -131,51 +144,107 @@ def record(
     duration: DurationOption = None,
     buffer: BufferOption = "64M",
     transport: TransportOption = "auto",
+    at: AtOption = "enter",
+    lossless: LosslessOption = False,
+    fail_on_loss: FailOption = False,
     print_style: PrintOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Record what chosen processes write, until Ctrl-C, -n, --duration or the command's end.
 
-    Options of different kinds narrow the choice; several values of one kind widen it.
+    Options of different kinds narrow the choice; several values of one kind widen it, and a value
+    with a ! before it is taken away.
 
     \b
     wcap record -c client-tcp -o run.wcap
     wcap record -p 812,815 -f --duration 30s
     wcap record -- make -j8
     """  # noqa: D301  # to typer, that control character says: keep these lines
-    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, SYSCALLS, Settings, Target
-    from wcap.units import parse_duration, parse_size
 
     def say(remark: str) -> None:
         if not quiet:
             print(f"wcap: {escape_text(remark)}", file=sys.stderr, flush=True)
 
-    _check_syscalls(syscall, SYSCALLS)
-    if transport not in _TRANSPORTS:
-        raise UsageError(f"--transport: {', '.join(_TRANSPORTS)} expected, {transport!r} found")
+    settings = _settings(
+        syscall=syscall,
+        snaplen=snaplen,
+        count=count,
+        duration=duration,
+        buffer=buffer,
+        transport=transport,
+        at=at,
+        lossless=lossless,
+        fail_on_loss=fail_on_loss,
+    )
+    target = target_of(
+        command=command,
+        comm=comm,
+        pid=pid,
+        tid=tid,
+        user=user,
+        cgroup=cgroup,
+        container=container,
+        pidns=pidns,
+        fd=fd,
+        path=path,
+        kind=target_kind,
+        follow=follow,
+        everything=everything,
+        say=say,
+    )
+    if lossless and everything:
+        raise UsageError(
+            "--lossless --all: whoever shows what wcap says could be stopped for ever; choose "
+            "processes"
+        )
+    name = output or time.strftime("wcap-%Y%m%d-%H%M%S.wcap")
+    _check_output(name, print_style)
+    _run(target, settings, name, force=force, print_style=print_style, say=say)
+
+
+def _settings(
+    *,
+    syscall: list[str] | None,
+    snaplen: str,
+    count: int | None,
+    duration: str | None,
+    buffer: str,
+    transport: str,
+    at: str,
+    lossless: bool,
+    fail_on_loss: bool,
+) -> Settings:
+    """Read how to record.
+
+    Raises:
+        UsageError: an option does not take what was given.
+    """
+    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, Settings
+    from wcap.syscalls import chosen_syscalls
+    from wcap.units import parse_duration, parse_size
+
+    for option, given, known in (("--transport", transport, _TRANSPORTS), ("--at", at, _MOMENTS)):
+        if given not in known:
+            raise UsageError(f"{option}: {', '.join(known)} expected, {given!r} found")
+    if lossless and transport == "perf":
+        raise UsageError("--lossless needs the ring buffer: leave out --transport perf")
     kept = parse_size(snaplen)
-    if not 0 < kept <= MAX_SNAPLEN:
-        raise UsageError(f"--snaplen: 1 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
+    if kept > MAX_SNAPLEN:
+        raise UsageError(f"--snaplen: 0 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
     buffer_bytes = parse_size(buffer)
     if not 0 < buffer_bytes <= MAX_BUFFER:
         raise UsageError(f"--buffer: 1 byte to {MAX_BUFFER >> 30} GiB expected, {buffer} found")
-    settings = Settings(
-        snaplen=kept,
+    return Settings(
+        snaplen=kept or MAX_SNAPLEN,
         buffer_bytes=buffer_bytes,
         transport=_TRANSPORTS[transport],
         most=count,
         duration_ns=None if duration is None else parse_duration(duration),
+        syscalls=chosen_syscalls(syscall or ()),
+        at_exit=at == "exit",
+        lossless=lossless,
+        stop_on_loss=fail_on_loss,
     )
-    target = Target(
-        comms=tuple(_patterns(comm or [], say)),
-        pids=tuple(sorted(numbers("--pid", pid) or ())),
-        follow=follow,
-        command=tuple(command) if command else None,
-        everything=everything,
-    )
-    name = output or time.strftime("wcap-%Y%m%d-%H%M%S.wcap")
-    _check_output(name, print_style)
-    _run(target, settings, name, force=force, print_style=print_style, say=say)
 
 
 def with_print_style(argv: list[str]) -> list[str]:
@@ -185,24 +254,6 @@ def with_print_style(argv: list[str]) -> list[str]:
         f"--print={_DEFAULT_STYLE}" if word == "--print" and place < end else word
         for place, word in enumerate(argv)
     ]
-
-
-def _check_syscalls(given: list[str] | None, known: tuple[str, ...]) -> None:
-    for word in (word for value in given or () for word in value.split(",")):
-        if word not in known:
-            raise FilterError(f"--syscall: {' or '.join(known)} expected, {word!r} found")
-
-
-def _patterns(names: list[str], say: Callable[[str], None]) -> Iterator[CommPattern]:
-    from wcap.filters import COMM_BYTES, CommPattern
-
-    for name in names:
-        pattern = CommPattern.parse(name)
-        if len(name.removesuffix("*").encode("utf-8", "surrogateescape")) > COMM_BYTES:
-            say(f"-c {name}: the kernel keeps {COMM_BYTES} bytes of a name: comparing {pattern}")
-        if " " in name:
-            say(f"-c {name}: this is a process's name; a command to launch goes after --")
-        yield pattern
 
 
 def _check_output(name: str, print_style: str | None) -> None:
@@ -238,13 +289,13 @@ def _run(
         with _signals(session):
             result = session.run(
                 stream,
-                started=lambda: say(f"recording {_described(target)} to {_shown(name)}"),
+                started=lambda: say(f"recording {described(target)} to {_shown(name)}"),
                 watch=watch,
             )
     say(_summary(result, name))
     if watch is not None and watch.failure is not None:
         raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
-    if result.lost or result.lost_results:
+    if result.lost or result.lost_results or result.bypassed:
         raise typer.Exit(ExitStatus.LOSS)
 
 
@@ -291,17 +342,6 @@ class _Printer:
             assert self.session is not None
             self.failure = error
             self.session.stop("output")
-
-
-def _described(target: Target) -> str:
-    if target.everything:
-        return "everything"
-    chosen = [f"-c {pattern}" for pattern in target.comms]
-    if target.pids:
-        chosen.append("-p " + ",".join(map(str, target.pids)))
-    if target.command:
-        chosen.append(shlex.join(target.command))
-    return " ".join(chosen) + (" and children" if target.follows else "")
 
 
 def _shown(name: str) -> str:

@@ -9,7 +9,7 @@ from wcap.cli.layout import moment, plural
 from wcap.errors import TruncatedError
 
 if TYPE_CHECKING:
-    from wcap.events import Gap
+    from wcap.events import Bypass, Gap
     from wcap.summary import Facts, Hole
 
 # A verdict names this many places of a kind; `wcap info --json` has them all.
@@ -59,6 +59,7 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield from _counted_otherwise(facts, facts.end.lost)
         if facts.end.unfollowed:
             yield f"children not recorded, being too many: {facts.end.unfollowed:,}", []
+        yield from _bypassed(facts.end.bypassed)
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
         yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
@@ -66,6 +67,9 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         causes = "" if facts.end is None else _causes(facts.end.lost_results)
         told = 0 if facts.end is None else sum(facts.end.lost_results.values())
         yield f"results of {plural(max(facts.results_lost, told), 'event')} lost{causes}", []
+    if facts.payload_lost:
+        what = f"the end of {plural(facts.payload_lost, 'payload')} lost"
+        yield f"{what}: the kernel's buffer was full", []
     if facts.unseen:
         what = f"{plural(facts.unseen, 'payload')} could not be read"
         yield f"{what}, and the kernel took more than was captured, or may have", []
@@ -105,7 +109,31 @@ def _on_cpus(events: Mapping[int, int]) -> list[str]:
 
 def _gap(gap: Gap) -> str:
     when = f"between {moment(gap.first_ns)} and {moment(gap.last_ns)}"
-    return f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
+    words = f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
+    whose = [f"{events:,} of process {pid}" for pid, events in gap.processes[:_LISTED]]
+    if more := len(gap.processes) - len(whose):
+        whose.append(f"and of {more:,} more {_processes(more)} (--json)")
+    return f"{words}; {', '.join(whose)}" if whose else words
+
+
+def _bypassed(bypassed: Sequence[Bypass]) -> Iterator[tuple[str, list[str]]]:
+    """Yield which processes wrote in a way that was not recorded."""
+    for bypass in bypassed[:_LISTED]:
+        yield _bypass(bypass), []
+    if (more := len(bypassed) - _LISTED) > 0:
+        yield f"{more:,} more {_processes(more)} wrote past the recorder (--json)", []
+
+
+def _processes(number: int) -> str:
+    return "process" if number == 1 else "processes"
+
+
+def _bypass(bypass: Bypass) -> str:
+    if bypass.count is None:
+        missed = "its writes are"
+    else:
+        missed = f"{plural(bypass.count, 'request')} {'is' if bypass.count == 1 else 'are'}"
+    return f"{bypass.told}: {missed} not in this capture"
 
 
 def _hole(hole: Hole) -> str:

@@ -1,28 +1,29 @@
-"""Records → batches: join beginnings and ends of writes, put them in order, find what is missing.
+"""Records → batches: join beginnings and ends of calls, put them in order, find what is missing.
 
-A thread is in one system call at a time, so a write's end is the next end of its thread. Writes
+A thread is in one system call at a time, so a call's end is the next end of its thread. Calls
 still under way, and the newest ones, whose neighbours on other CPUs may not have arrived, wait
-for the next batch; a write that takes too long is handed on without its result, which follows.
+for the next batch; a call that takes too long is handed on without its result, which follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import EventBatch, EventFlag, Gap
-from wcap.fields import text
+from wcap.events import Bypass, EventBatch, EventFlag, Gap, Target
 from wcap.format import Clock
-from wcap.recorder import records
+from wcap.recorder.batches import Joinery, make_batch, message_result
+from wcap.recorder.gaps import GapFinder, Run
 from wcap.recorder.joining import Joined, join
+from wcap.recorder.paths import PathChooser
 from wcap.recorder.processes import ProcessTable
 from wcap.recorder.records import (
-    PID_SHIFT,
     TID,
+    Decoder,
     Enters,
     Exits,
     Span,
@@ -31,14 +32,13 @@ from wcap.recorder.records import (
     some_enters,
     some_exits,
 )
+from wcap.recorder.targets import TargetTable
 
-# A write that has not ended by then is handed on as unfinished.
+# A call that has not ended by then is handed on as unfinished.
 UNFINISHED_AFTER_NS = 1_000_000_000
-# No more than this waits for writes to end.
+# No more than this waits for calls to end.
 HELD_EVENTS = 1 << 16
 HELD_BYTES = 4 << 20
-# More holes than this of one CPU in one batch are written as fewer, wider gaps.
-MAX_GAPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,54 +50,83 @@ class Cut:
     results: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An event that was handed on without its result."""
+
+    cpu: int
+    sequence: int
+    time_ns: int
+    message: int
+
+
 class Assembler:
     """Collects records and cuts batches from them.
 
     Args:
         clock: the capture's; its start is when recording began.
-        snaplen: bytes of payload kept of a write.
-        syscalls: names by the number that records carry.
         cause_of: says why a CPU loses events.
+        losers_of: returns whose events a CPU lost (see `GapFinder`).
+        bypassed: called for each process that writes in a way that cannot be recorded.
+        at_exit: calls are recorded when they have ended.
+        from_proc: the kernel side does not describe targets.
+        wants: tells whether what goes to a target is recorded; None if everything is.
+        ignore: called with the number of a target that is not.
 
     Attributes:
-        waiting, waiting_bytes: writes fed and not handed on yet, and bytes of payload.
-        latest_ns: the latest time of a write fed, on the capture's clock.
+        waiting, waiting_bytes: calls fed and not handed on yet, and bytes of payload.
+        latest_ns: the latest time of a call fed, on the capture's clock.
     """
 
     def __init__(
         self,
         clock: Clock,
-        snaplen: int,
-        syscalls: tuple[str, ...],
         cause_of: Callable[[int], str],
+        *,
+        losers_of: Callable[[int], Iterable[Run]] = lambda cpu: (),
+        bypassed: Callable[[Bypass], None] = lambda bypass: None,
+        at_exit: bool = False,
+        from_proc: bool = False,
+        wants: Callable[[Target], bool] | None = None,
+        ignore: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._clock = clock
-        self._snaplen = snaplen
-        self._syscalls = syscalls
-        self._cause_of = cause_of
+        self._bypassed = bypassed
+        self._at_exit = at_exit
+        self._decoder = Decoder(at_exit=at_exit)
+        self._gaps = GapFinder(clock, cause_of, losers_of)
         self._processes = ProcessTable()
+        self._targets = TargetTable(from_proc=from_proc)
+        self._paths = None if wants is None else PathChooser(wants, ignore, self._targets)
         self._enters: list[Enters] = []
         self._exits: list[Exits] = []
-        self._order = 0
-        self._open: dict[int, tuple[int, int, int]] = {}
-        self._last: dict[int, tuple[int, int]] = {}
+        self._open: dict[int, list[_Open]] = {}
         self.waiting = 0
         self.waiting_bytes = 0
         self.latest_ns = 0
 
     def feed(self, span: Span) -> None:
         """Take in records, in the order of their transport."""
-        decoded = records.decode(span, self._order)
-        self._order += len(span.starts)
+        decoded = self._decoder.decode(span)
         for seen in decoded.processes:
             self._processes.see(seen)
-        if len(decoded.enters.order):
-            self._enters.append(decoded.enters)
-            self.latest_ns = max(self.latest_ns, int(decoded.enters.time_ns.max()))
+        for number, target in decoded.targets:
+            self._targets.see(number, target)
+            if self._paths is not None:
+                self._paths.see(number, target)
+        for bypass in decoded.bypasses:
+            self._bypassed(bypass)
+        enters = decoded.enters
+        if len(enters.order):
+            self.latest_ns = max(self.latest_ns, int(enters.time_ns.max()))
+            if self._paths is not None:
+                enters = self._paths.keep(enters)
+        if len(enters.order):
+            self._enters.append(enters)
         if len(decoded.exits.order):
             self._exits.append(decoded.exits)
-        self.waiting += len(decoded.enters.order)
-        self.waiting_bytes += len(decoded.enters.payload) + _reread_bytes(decoded.exits)
+        self.waiting += len(enters.order)
+        self.waiting_bytes += len(enters.payload) + _reread_bytes(decoded.exits)
 
     def cut(
         self, now_ns: int, settled_ns: int, *, last: bool = False, most: int | None = None
@@ -106,7 +135,7 @@ class Assembler:
 
         Args:
             now_ns: the capture's clock now.
-            settled_ns: all records of writes that began before this have been fed.
+            settled_ns: all records of calls that began before this have been fed.
             last: nothing more will be fed; hand on everything.
             most: no more events than this.
         """
@@ -117,7 +146,7 @@ class Assembler:
             self.waiting_bytes = 0
             return Cut(results=self._late(exits, np.empty(0, dtype=np.int64), {}))
         enters = self._steadied(enters)
-        joined = join(enters, exits)
+        joined = self._join(enters, exits)
         superseded = self._superseded(enters)
         results = self._late(exits, joined.ends, superseded)
         for tid in superseded:
@@ -130,8 +159,8 @@ class Assembler:
         rows = ordered[:ready]
         if not ready:
             return Cut(results=results)
-        gaps = self._gaps(enters.cpu[rows], enters.sequence[rows], enters.time_ns[rows])
-        return Cut(self._batch(enters, exits, joined, rows), gaps, results)
+        gaps = self._gaps.find(enters.cpu[rows], enters.sequence[rows], enters.time_ns[rows])
+        return Cut(self._batch(Joinery(enters, exits, joined, rows)), gaps, results)
 
     def finish(self, sequences: Mapping[int, int], now_ns: int) -> list[Gap]:
         """Return what was lost after the last event of each CPU.
@@ -140,16 +169,21 @@ class Assembler:
             sequences: how many events each CPU has seen.
             now_ns: the capture's clock now.
         """
-        gaps = []
-        for cpu, seen in sorted(sequences.items()):
-            before, before_ns = self._last.get(cpu, (0, self._clock.clock_ns))
-            if seen > before:
-                gaps.append(self._gap(cpu, before + 1, seen, seen - before, before_ns, now_ns))
-        return gaps
+        return self._gaps.finish(sequences, now_ns)
+
+    def numbered(self, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Return the last number of each CPU, of what it has seen and was to be recorded."""
+        return dict(sequences) if self._paths is None else self._paths.numbered(sequences)
 
     def recorded(self) -> dict[int, int]:
         """Return the last sequence number handed on, by CPU."""
-        return {cpu: sequence for cpu, (sequence, _) in self._last.items()}
+        return self._gaps.recorded()
+
+    def _join(self, enters: Enters, exits: Exits | None) -> Joined:
+        if self._at_exit:
+            nowhere = np.full(len(enters.order), -1, dtype=np.int64)
+            return Joined(nowhere, np.ones(len(nowhere), dtype=np.bool_))
+        return join(enters, exits)
 
     def _ready(
         self,
@@ -198,7 +232,7 @@ class Assembler:
         for cpu in np.unique(enters.cpu).tolist():
             mine = np.flatnonzero(enters.cpu == cpu)
             mine = mine[np.argsort(enters.sequence[mine], kind="stable")]
-            _, last_ns = self._last.get(cpu, (0, 0))
+            last_ns = self._gaps.last_ns(cpu)
             steady = np.maximum(np.maximum.accumulate(times[mine]), last_ns)
             if not np.array_equal(steady, times[mine]):
                 times = times.copy()
@@ -218,7 +252,7 @@ class Assembler:
     def _late(
         self, exits: Exits | None, ends: npt.NDArray[np.int64], superseded: Mapping[int, int]
     ) -> list[tuple[int, int, int, int]]:
-        """Return the results of writes that were handed on without."""
+        """Return the results of calls that were handed on without."""
         if exits is None or not self._open:
             return []
         unused = np.ones(len(exits.order), dtype=np.bool_)
@@ -227,123 +261,32 @@ class Assembler:
         for position in np.flatnonzero(unused).tolist():
             tid, order = int(exits.pid_tgid[position] & TID), int(exits.order[position])
             if tid in self._open and order < superseded.get(tid, order + 1):
-                cpu, sequence, time_ns = self._open.pop(tid)
-                took = int(exits.time_ns[position]) - time_ns
-                results.append((cpu, sequence, int(exits.returned[position]), took))
+                for event in self._open.pop(tid):
+                    answer = int(exits.returned[position])
+                    if position in exits.sent:
+                        found = message_result(exits, position, event.message)
+                        if found is None:
+                            continue
+                        answer = found
+                    took = int(exits.time_ns[position]) - event.time_ns
+                    results.append((event.cpu, event.sequence, answer, took))
         return results
 
-    def _batch(
-        self, enters: Enters, exits: Exits | None, joined: Joined, rows: npt.NDArray[np.intp]
-    ) -> EventBatch:
-        time_ns, tid = enters.time_ns[rows], (enters.pid_tgid[rows] & TID).astype(np.uint32)
-        ends = joined.ends[rows]
-        done = ends >= 0
-        returned, duration_ns = np.zeros((2, len(rows)), dtype=np.int64)
-        payload, bounds = _payloads(enters, exits, rows, ends)
-        flags = self._flags(enters, rows, ends, joined, exits)
-        if exits is not None:
-            returned[done] = exits.returned[ends[done]]
-            duration_ns[done] = exits.time_ns[ends[done]] - time_ns[done]
-        for row in np.flatnonzero(flags & np.uint32(EventFlag.UNFINISHED)).tolist():
-            place = rows[row]
-            self._open[int(tid[row])] = (
-                int(enters.cpu[place]),
-                int(enters.sequence[place]),
-                int(time_ns[row]),
-            )
-        comm, comms = _names(enters.comm0[rows], enters.comm1[rows])
-        pids = (enters.pid_tgid[rows] >> PID_SHIFT).astype(np.uint32)
-        process, processes = self._processes.column(pids, enters.order[rows], comms, comm)
-        columns: dict[str, npt.NDArray[Any]] = {
-            "time_ns": time_ns + self._clock.offset_ns,
-            "cpu": enters.cpu[rows],
-            "sequence": enters.sequence[rows],
-            "process": process,
-            "tid": tid,
-            "comm": comm,
-            "syscall": np.zeros(len(rows), dtype=np.uint32),
-            "fd": enters.fd[rows],
-            "count": enters.count[rows],
-            "captured": (bounds[1] - bounds[0]).astype(np.uint32),
-            "returned": returned,
-            "duration_ns": duration_ns,
-            "flags": flags,
-        }
-        return EventBatch(
-            len(rows),
-            columns,
-            payload,
-            processes=processes,
-            comms=comms,
-            syscalls=self._syscalls,
-            bounds=bounds,
-        )
-
-    def _flags(
-        self,
-        enters: Enters,
-        rows: npt.NDArray[np.intp],
-        ends: npt.NDArray[np.int64],
-        joined: Joined,
-        exits: Exits | None,
-    ) -> npt.NDArray[np.uint32]:
-        unread = (enters.flags[rows] & records.UNREADABLE) != 0
-        flags = np.where(unread, np.uint32(EventFlag.UNREADABLE), np.uint32(0))
-        cut = (enters.count[rows] > self._snaplen) & ~unread
-        flags |= np.where(cut, np.uint32(EventFlag.TRUNCATED), np.uint32(0))
-        lost = joined.lost[rows]
-        flags |= np.where(lost, np.uint32(EventFlag.RESULT_LOST), np.uint32(0))
-        open_ = (ends < 0) & ~lost
-        flags |= np.where(open_, np.uint32(EventFlag.UNFINISHED), np.uint32(0))
-        if exits is not None and exits.payloads:
-            for row in np.flatnonzero(unread & (ends >= 0)).tolist():
-                flags[row] = self._reread_flags(enters, exits, int(rows[row]), int(ends[row]))
-        return flags
-
-    def _reread_flags(self, enters: Enters, exits: Exits, row: int, end: int) -> int:
-        if end not in exits.payloads:
-            return EventFlag.UNREADABLE
-        payload, failed = exits.payloads[end]
-        flags = EventFlag.READ_AT_EXIT if payload or not failed else EventFlag(0)
-        if failed:
-            flags |= EventFlag.UNREADABLE
-        elif int(enters.count[row]) > self._snaplen:
-            flags |= EventFlag.TRUNCATED
-        return flags
-
-    def _gaps(
-        self, cpus: npt.NDArray[Any], sequences: npt.NDArray[Any], times: npt.NDArray[Any]
-    ) -> list[Gap]:
-        gaps: list[Gap] = []
-        for cpu in np.unique(cpus).tolist():
-            mine = cpus == cpu
-            numbers, moments = sequences[mine], times[mine]
-            before, before_ns = self._last.get(cpu, (0, self._clock.clock_ns))
-            steps = np.diff(numbers, prepend=before)
-            holes = np.flatnonzero(steps != 1)
-            for group in np.array_split(holes, MAX_GAPS) if len(holes) > MAX_GAPS else holes:
-                first, last = np.atleast_1d(group)[[0, -1]].tolist()
-                missing = int((steps[first : last + 1] - 1).sum())
-                after = int(numbers[first - 1]) if first else before
-                after_ns = int(moments[first - 1]) if first else before_ns
-                gaps.append(
-                    self._gap(
-                        cpu,
-                        after + 1,
-                        int(numbers[last]) - 1,
-                        missing,
-                        after_ns,
-                        int(moments[last]),
-                    )
+    def _batch(self, parts: Joinery) -> EventBatch:
+        batch = make_batch(parts, self._processes, self._targets, self._clock.offset_ns)
+        unfinished = np.flatnonzero(batch.flags & np.uint32(EventFlag.UNFINISHED))
+        enters = parts.enters
+        for tid, row in zip(batch.tid[unfinished].tolist(), parts.rows[unfinished], strict=True):
+            message = 0 if enters.details is None else int(enters.details.message[row])
+            self._open.setdefault(tid, []).append(
+                _Open(
+                    int(enters.cpu[row]),
+                    int(enters.sequence[row]),
+                    int(enters.time_ns[row]),
+                    message,
                 )
-            self._last[cpu] = (int(numbers[-1]), int(moments[-1]))
-        return sorted(gaps, key=lambda gap: gap.last_ns)
-
-    def _gap(self, cpu: int, first: int, last: int, count: int, first_ns: int, last_ns: int) -> Gap:
-        offset = self._clock.offset_ns
-        return Gap(
-            cpu, first, last, count, first_ns + offset, last_ns + offset, self._cause_of(cpu)
-        )
+            )
+        return batch
 
 
 def _reread_bytes(exits: Exits | None) -> int:
@@ -356,41 +299,3 @@ def _by_time(times: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     if bool((times[1:] >= times[:-1]).all()):
         return np.arange(len(times))
     return np.argsort(times, kind="stable")
-
-
-def _payloads(
-    enters: Enters, exits: Exits | None, rows: npt.NDArray[np.intp], ends: npt.NDArray[np.int64]
-) -> tuple[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Return the payloads, those read at exit behind the others, and where each lies."""
-    stops = np.cumsum(enters.captured, dtype=np.int64)
-    starts = stops - enters.captured
-    starts, stops = starts[rows], stops[rows]
-    if exits is None or not exits.payloads:
-        return enters.payload, (starts, stops)
-    pieces, length = [enters.payload], len(enters.payload)
-    unread = (enters.flags[rows] & records.UNREADABLE) != 0
-    for row in np.flatnonzero(unread & (ends >= 0)).tolist():
-        if (end := int(ends[row])) in exits.payloads:
-            payload, _ = exits.payloads[end]
-            starts[row], stops[row] = length, length + len(payload)
-            pieces.append(payload)
-            length += len(payload)
-    return b"".join(pieces), (starts, stops)
-
-
-def _names(
-    first: npt.NDArray[Any], second: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.uint32], list[str]]:
-    """Turn names, two words each, into positions in a table of names."""
-    if bool((first == first[0]).all() and (second == second[0]).all()):
-        return np.zeros(len(first), dtype=np.uint32), [_name(first[0], second[0])]
-    _, firsts = np.unique(first, return_inverse=True)
-    distinct, seconds = np.unique(second, return_inverse=True)
-    _, rows, codes = np.unique(
-        firsts * len(distinct) + seconds, return_index=True, return_inverse=True
-    )
-    return codes.astype(np.uint32), [_name(first[row], second[row]) for row in rows]
-
-
-def _name(first: np.uint64, second: np.uint64) -> str:
-    return text((first.tobytes() + second.tobytes()).split(b"\0", 1)[0])

@@ -9,18 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from wcap.recorder.records import PID_SHIFT, TID, Enters, Exits
+from wcap.syscalls import SYSCALLS
+
+_SENDMMSG = SYSCALLS.index("sendmmsg")
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Where each write's end is (-1: nowhere), and which ends are lost for good."""
+    """Where each call's end is (-1: nowhere), and which ends are lost for good."""
 
     ends: npt.NDArray[np.int64]
     lost: npt.NDArray[np.bool_]
 
 
 def join(enters: Enters, exits: Exits | None) -> Joined:
-    """Find each write's end: the next of its thread, unless the thread began another before."""
+    """Find each call's end: the next of its thread, unless the thread began another before.
+
+    The messages of one sendmmsg are events of one call, and have the same time.
+    """
     total = len(enters.order)
     ends = np.full(total, -1, dtype=np.int64)
     first = int(enters.order.min())
@@ -29,6 +35,10 @@ def join(enters: Enters, exits: Exits | None) -> Joined:
     by_thread, begin_keys, threads = _keys(enters.pid_tgid, enters.order - first)
     follows = np.zeros(total, dtype=np.bool_)
     follows[:-1] = threads[1:] == threads[:-1]
+    messages = enters.syscall[by_thread] == _SENDMMSG
+    if bool(messages.any()):
+        times = enters.time_ns[by_thread]
+        follows[:-1] &= ~(messages[1:] & messages[:-1] & (times[1:] == times[:-1]))
     if exits is not None:
         exit_rows, end_keys, exit_threads = _keys(exits.pid_tgid, exits.order - first)
         found = np.searchsorted(end_keys, begin_keys)

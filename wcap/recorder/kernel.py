@@ -17,7 +17,7 @@ _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 # include/uapi/linux/capability.h
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 # include/linux/proc_ns.h: PROC_PID_INIT_INO
-_FIRST_PID_NAMESPACE = 0xEFFF_FFFC
+FIRST_PID_NAMESPACE = 0xEFFF_FFFC
 # The bpf system call, by machine; asm-generic/unistd.h gives 280 to those not named.
 _BPF_CALL = {"x86_64": 321}.get(platform.machine(), 280)
 # include/uapi/linux/bpf.h
@@ -51,7 +51,7 @@ def check_permission() -> None:
             "to record, wcap needs root, or CAP_BPF and CAP_PERFMON: try sudo "
             "(show, stats and the other readers need neither)"
         )
-    if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+    if Path("/proc/self/ns/pid").stat().st_ino != FIRST_PID_NAMESPACE:
         raise UnsupportedKernelError(
             "BPF knows processes by the host's numbers, and this container has its own: run wcap "
             "on the host, or the container with --pid=host"
@@ -118,6 +118,12 @@ def mount_tracefs() -> bool:
             "this kernel has no tracepoint syscalls:sys_enter_write (CONFIG_FTRACE_SYSCALLS)"
         )
     return mounted
+
+
+def has_tracepoint(name: str) -> bool:
+    """Tell whether the kernel has a tracepoint, such as ``sched:sched_process_exec``."""
+    event = name.replace(":", "/")
+    return any((place / "events" / event).is_dir() for place in _TRACING)
 
 
 def _is_readable(place: Path) -> bool:

@@ -103,20 +103,20 @@ class PerfBuffers:
         looks = [buffer.look() for buffer in self._buffers]
         # Where one CPU has more than is taken at once, the others go no further than it does.
         horizon = min([horizon, *(look.rest_ns for look in looks)])
-        pieces, starts, length = [], [], 0
+        pieces, starts, times, length = [], [], [], 0
         for buffer, look in zip(self._buffers, looks, strict=True):
             taken = bisect_left(look.times_ns, horizon)
             size = look.places[taken] if taken < len(look.places) else len(look.data)
             buffer.release(size)
             pieces.append(look.data[:size])
             starts += [length + place + _DATA - _SHIFT for place in look.places[:taken]]
+            times += look.times_ns[:taken]
             length += size
         if not starts:
             return None
         data = b"".join(pieces)[_SHIFT:]
         at = np.array(starts, dtype=np.int64)
-        words = np.frombuffer(data, dtype=np.uint64, count=len(data) // 8)
-        order = np.argsort(words[(at >> 3) + 1], kind="stable")
+        order = np.argsort(np.array(times, dtype=np.int64), kind="stable")
         return Span(data, at[order])
 
     def close(self) -> None:

@@ -66,6 +66,7 @@ class Pipeline:
         buffer_bytes: size of the kernel's buffer.
         most: deliver no more events than this.
         batch_age_ns: how old a batch may get before it is delivered.
+        drained: called after each look into the buffer.
 
     Attributes:
         enough: whether ``most`` events have been delivered.
@@ -82,8 +83,10 @@ class Pipeline:
         buffer_bytes: int,
         most: int | None = None,
         batch_age_ns: int = BATCH_AGE_NS,
+        drained: Callable[[], None] = lambda: None,
     ) -> None:
         self.enough = False
+        self._drained = drained
         self._transport = transport
         self._assembler = assembler
         self._clock = clock
@@ -132,6 +135,7 @@ class Pipeline:
             stopping = self._stopping.is_set()
             moment = self._clock()
             span = self._transport.drain(last=stopping)
+            self._drained()
             done = stopping and span is None
             self._put(_Drained(span, moment, last=done))
             if done:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wcap.events import Process
 from wcap.fields import text
-from wcap.recorder.records import Seen
+from wcap.recorder.descriptions import Seen
 
 # As many processes as the kernel side remembers (bpf/write.c); the oldest are forgotten first.
 _REMEMBERED = 65536
@@ -45,12 +45,17 @@ class ProcessTable:
             ppid=seen.ppid,
             uid=seen.uid,
             start_ns=seen.start_ns,
-            exe=_exe(seen.pid),
-            cmdline=_cmdline(seen.pid),
+            exe=seen.exe,
+            cmdline=seen.cmdline,
+            gid=seen.gid,
+            cgroup=seen.cgroup,
+            ns_pid=seen.ns_pid,
         )
+        if seen.exe is None:
+            process = replace(process, exe=_exe(seen.pid), cmdline=_cmdline(seen.pid))
+            self._disown(process)
         if seen.ppid is None:
             process = _with_status(process)
-        self._disown(process)
         self._add(seen.pid, _Version(seen.order, process))
 
     def _disown(self, process: Process) -> None:
@@ -124,15 +129,12 @@ def _with_status(process: Process) -> Process:
         facts[key] = value.split()
     if "PPid" not in facts:
         return process
-    return Process(
-        pid=process.pid,
-        comm=process.comm,
+    return replace(
+        process,
         leader=text(_read(process.pid, "comm").rstrip(b"\n")),
         ppid=int(facts["PPid"][0]),
         uid=int(facts["Uid"][0]),
-        start_ns=process.start_ns,
-        exe=process.exe,
-        cmdline=process.cmdline,
+        gid=int(facts["Gid"][0]),
     )
 
 

@@ -6,19 +6,27 @@ if the two differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import gather
+from wcap.events import Bypass, Target, gather
+from wcap.recorder import descriptions
+from wcap.recorder.descriptions import Seen
 
-ENTER, EXIT, REREAD, PROCESS = 1, 2, 3, 4
-UNREADABLE, KNOWN_TASK = 1, 2
+_Value = TypeVar("_Value")
 
-_ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PROCESS_SIZE = 64, 32, 40, 72
-_STATE_HEAD = 24
+ENTER, EXIT, REREAD, PROCESS, PART, TARGET, SENT, BYPASS = range(1, 9)
+UNREADABLE, KNOWN_TASK, PART_LOST = 1, 2, 4
+OFFSET, SOURCE, ADDRESS, NO_PAYLOAD, UNSENT = 8, 16, 32, 64, 128
+
+_ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PART_SIZE, _BYPASS_SIZE = 72, 32, 40, 40, 48
+_RETURNED_SIZE = 8  # behind an enter, when calls are recorded at exit
+_EXTRA_SIZE = 152
+_ADDRESS_AT = 24
+_NO_CPU = -1
 COMM_SIZE = 16
 # A task's two numbers in one word: the process in the high half, the thread in the low.
 TID = np.uint64(0xFFFF_FFFF)
@@ -27,20 +35,22 @@ PID_SHIFT = np.uint64(32)
 Ints = npt.NDArray[Any]
 
 
-def sizes(snaplen: int) -> dict[str, int]:
-    """Return the sizes in bytes that bpf/record.h and bpf/write.c assert."""
+def sizes(*, at_exit: bool) -> dict[str, int]:
+    """Return the sizes in bytes that bpf/record.h asserts."""
     return {
-        "ENTER_SIZE": _ENTER_SIZE,
+        "ENTER_SIZE": _enter_size(at_exit=at_exit),
+        "EXTRA_SIZE": _EXTRA_SIZE,
         "EXIT_SIZE": _EXIT_SIZE,
         "REREAD_SIZE": _REREAD_SIZE,
-        "PROCESS_SIZE": _PROCESS_SIZE,
-        "STATE_SIZE": state_size(snaplen),
+        "PART_SIZE": _PART_SIZE,
+        "PROCESS_SIZE": descriptions.PROCESS_SIZE,
+        "TARGET_SIZE": descriptions.TARGET_SIZE,
+        "BYPASS_SIZE": _BYPASS_SIZE,
     }
 
 
-def state_size(snaplen: int) -> int:
-    """Return the size in bytes of ``struct cpu_state``."""
-    return _STATE_HEAD + _ENTER_SIZE + (snaplen + 7) // 8 * 8
+def _enter_size(*, at_exit: bool) -> int:
+    return _ENTER_SIZE + _RETURNED_SIZE * at_exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +62,31 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What only some calls have, row by row: an offset, a source, the number of a message.
+
+    ``addresses`` has the socket addresses that messages were sent to, by row.
+    """
+
+    offset: Ints
+    source_fd: Ints
+    source: Ints
+    message: Ints
+    addresses: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Enters:
-    """Writes that began, in the order of their records; ``order`` counts records."""
+    """Calls that began, in the order of their records; ``order`` counts records.
+
+    ``returned`` is there only when calls are recorded at their exit.
+    """
 
     order: Ints
     time_ns: Ints
     pid_tgid: Ints
     cpu: Ints
+    syscall: Ints
     sequence: Ints
     count: Ints
     fd: Ints
@@ -66,31 +94,26 @@ class Enters:
     flags: Ints
     comm0: Ints
     comm1: Ints
+    target: Ints
+    returned: Ints | None
+    details: Details | None
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Exits:
-    """Writes that ended; ``payloads`` has those that were read again, by position."""
+    """Calls that ended.
+
+    ``payloads`` has, by position, what was read again, and the flags of that reading; ``sent``
+    how many bytes of each message a sendmmsg sent.
+    """
 
     order: Ints
     time_ns: Ints
     pid_tgid: Ints
     returned: Ints
-    payloads: dict[int, tuple[bytes, bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A process that the kernel side saw for the first time, or that called exec."""
-
-    order: int
-    pid: int
-    comm: bytes
-    uid: int
-    leader: bytes | None
-    ppid: int | None
-    start_ns: int | None
+    payloads: dict[int, tuple[bytes, int]]
+    sent: dict[int, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,92 +123,200 @@ class Decoded:
     enters: Enters
     exits: Exits
     processes: list[Seen]
+    targets: list[tuple[int, Target]]
+    bypasses: list[Bypass]
 
 
-def decode(span: Span, first_order: int) -> Decoded:
-    """Turn a span into columns; its records are numbered from ``first_order``."""
-    words = np.frombuffer(span.data, dtype=np.uint64, count=len(span.data) // 8)
-    rows = span.starts >> 3
-    head = words[rows]
-    kind = head & 0xFF
-    enters = np.flatnonzero(kind == ENTER)
-    exits = np.flatnonzero((kind == EXIT) | (kind == REREAD))
-    return Decoded(
-        _enters(span, words, rows[enters], head[enters], enters + first_order),
-        _exits(span, words, rows[exits], head[exits], exits + first_order),
-        [
-            _process(span.data, int(span.starts[position]), first_order + position)
-            for position in np.flatnonzero(kind == PROCESS).tolist()
-        ],
-    )
+class Decoder:
+    """Turns spans into columns; keeps the parts of payloads whose call's record is yet to come."""
+
+    def __init__(self, *, at_exit: bool = False) -> None:
+        self._at_exit = at_exit
+        self._enter_size = _enter_size(at_exit=at_exit)
+        # By CPU and sequence number; of what is read at exit, by `_AT_EXIT` and the thread.
+        self._parts: dict[tuple[int, int], list[bytes]] = {}
+        self._order = 0
+
+    def decode(self, span: Span) -> Decoded:
+        """Turn the next span into columns; records are numbered through all spans."""
+        words = np.frombuffer(span.data, dtype=np.uint64, count=len(span.data) // 8)
+        rows = span.starts >> 3
+        head = words[rows]
+        kind = head & 0xFF
+        first, self._order = self._order, self._order + len(rows)
+        other = np.flatnonzero(kind > EXIT)
+        described: dict[int, list[int]] = {}
+        for position in other.tolist():
+            described.setdefault(int(kind[position]), []).append(position)
+        for position in described.get(PART, ()):
+            self._take_part(span.data, words, int(rows[position]))
+        enters = np.flatnonzero(kind == ENTER)
+        ends = (kind == EXIT) | (kind == REREAD) | (kind == SENT) if len(other) else kind == EXIT
+        exits = np.flatnonzero(ends)
+        starts = span.starts
+        return Decoded(
+            self._enters(span, words, rows[enters], head[enters], enters + first),
+            self._exits(span, words, rows[exits], head[exits], exits + first),
+            [
+                descriptions.process(span.data, int(starts[position]), first + position)
+                for position in described.get(PROCESS, ())
+            ],
+            [
+                descriptions.target(span.data, int(starts[position]))
+                for position in described.get(TARGET, ())
+            ],
+            [
+                descriptions.bypass(span.data, int(starts[position]))
+                for position in described.get(BYPASS, ())
+            ],
+        )
+
+    def _take_part(self, data: bytes, words: Ints, row: int) -> None:
+        sequence, size = int(words[row + 3]), int(words[row + 4])
+        key = (_NO_CPU, int(words[row + 2])) if not sequence else (int(words[row]) >> 32, sequence)
+        start = row * 8 + _PART_SIZE
+        self._parts.setdefault(key, []).append(data[start : start + size])
+
+    def _enters(self, span: Span, words: Ints, rows: Ints, head: Ints, order: Ints) -> Enters:
+        descriptor, target = words[rows + 5], words[rows + 8]
+        captured = (descriptor >> 32).astype(np.int64)
+        extra = (target >> 32).astype(np.int64)
+        enters = Enters(
+            order=order,
+            time_ns=words[rows + 1].view(np.int64),
+            pid_tgid=words[rows + 2],
+            cpu=(head >> 32).astype(np.uint32),
+            syscall=((head >> 8) & 0xFF).astype(np.uint32),
+            sequence=words[rows + 3].view(np.int64),
+            count=words[rows + 4],
+            fd=descriptor.astype(np.uint32).view(np.int32),
+            captured=captured,
+            flags=((head >> 16) & 0xFFFF).astype(np.uint32),
+            comm0=words[rows + 6],
+            comm1=words[rows + 7],
+            target=target.astype(np.uint32),
+            returned=words[rows + 9].view(np.int64) if self._at_exit else None,
+            details=self._details(span.data, words, rows, extra) if extra.any() else None,
+            payload=gather(span.data, rows * 8 + self._enter_size + extra, captured),
+        )
+        return self._with_parts(enters) if self._parts else enters
+
+    def _details(self, data: bytes, words: Ints, rows: Ints, extra: Ints) -> Details:
+        having = np.flatnonzero(extra)
+        places = rows[having] + self._enter_size // 8
+        source, message = words[places + 1], words[places + 2]
+        addresses = {}
+        for row, place, size in zip(
+            having.tolist(), places.tolist(), (message >> 32).tolist(), strict=True
+        ):
+            if size:
+                start = place * 8 + _ADDRESS_AT
+                addresses[row] = data[start : start + size]
+
+        def spread(values: Ints, kind: type[np.generic]) -> Ints:
+            column = np.zeros(len(rows), dtype=kind)
+            column[having] = values
+            return column
+
+        return Details(
+            offset=spread(words[places].view(np.int64), np.int64),
+            source_fd=spread(source.astype(np.uint32).view(np.int32), np.int32),
+            source=spread(source >> 32, np.uint32),
+            message=spread(message & 0xFFFF_FFFF, np.int64),
+            addresses=addresses,
+        )
+
+    def _with_parts(self, enters: Enters) -> Enters:
+        """Put parts before what the record of their call has; forget those whose call was lost."""
+        places = {
+            key: row
+            for row, key in enumerate(
+                zip(enters.cpu.tolist(), enters.sequence.tolist(), strict=True)
+            )
+        }
+        latest: dict[int, int] = {}
+        for cpu, sequence in places:
+            latest[cpu] = max(latest.get(cpu, 0), sequence)
+        found = {places[key]: key for key in self._parts.keys() & places.keys()}
+        changed = self._merged(enters, found) if found else enters
+        for cpu, sequence in list(self._parts):
+            if sequence <= latest.get(cpu, 0):
+                del self._parts[cpu, sequence]
+        return changed
+
+    def _merged(self, enters: Enters, found: dict[int, tuple[int, int]]) -> Enters:
+        stops = np.cumsum(enters.captured)
+        pieces, captured, begin = [], enters.captured.copy(), 0
+        for row in sorted(found):
+            start = int(stops[row] - enters.captured[row])
+            parts = self._parts.pop(found[row])
+            pieces += [enters.payload[begin:start], *parts]
+            captured[row] += sum(map(len, parts))
+            begin = start
+        pieces.append(enters.payload[begin:])
+        return replace(enters, captured=captured, payload=b"".join(pieces))
+
+    def _exits(self, span: Span, words: Ints, rows: Ints, head: Ints, order: Ints) -> Exits:
+        payloads, sent = {}, {}
+        for position in np.flatnonzero((head & 0xFF) != EXIT).tolist():
+            row = int(rows[position])
+            start, size = row * 8 + _REREAD_SIZE, int(words[row + 4])
+            data = span.data[start : start + size]
+            if int(head[position]) & 0xFF == SENT:
+                sent[position] = np.frombuffer(data, dtype=np.uint32).tolist()
+            else:
+                parts = self._parts.pop((_NO_CPU, int(words[row + 2])), [])
+                payloads[position] = (b"".join([*parts, data]), int(head[position]) >> 16 & 0xFFFF)
+        return Exits(
+            order=order,
+            time_ns=words[rows + 1].view(np.int64),
+            pid_tgid=words[rows + 2],
+            returned=words[rows + 3].view(np.int64),
+            payloads=payloads,
+            sent=sent,
+        )
 
 
-def _enters(span: Span, words: Ints, rows: Ints, head: Ints, order: Ints) -> Enters:
-    descriptor = words[rows + 5]
-    captured = (descriptor >> 32).astype(np.int64)
-    starts = rows * 8 + _ENTER_SIZE
-    return Enters(
-        order=order,
-        time_ns=words[rows + 1].view(np.int64),
-        pid_tgid=words[rows + 2],
-        cpu=(head >> 32).astype(np.uint32),
-        sequence=words[rows + 3].view(np.int64),
-        count=words[rows + 4],
-        fd=descriptor.astype(np.uint32).view(np.int32),
-        captured=captured,
-        flags=((head >> 16) & 0xFFFF).astype(np.uint32),
-        comm0=words[rows + 6],
-        comm1=words[rows + 7],
-        payload=gather(span.data, starts, captured),
-    )
-
-
-def _exits(span: Span, words: Ints, rows: Ints, head: Ints, order: Ints) -> Exits:
-    payloads = {}
-    for position in np.flatnonzero((head & 0xFF) == REREAD).tolist():
-        start = int(rows[position]) * 8 + _REREAD_SIZE
-        size = int(words[rows[position] + 4])
-        unreadable = bool(int(head[position]) >> 16 & UNREADABLE)
-        payloads[position] = (span.data[start : start + size], unreadable)
-    return Exits(
-        order=order,
-        time_ns=words[rows + 1].view(np.int64),
-        pid_tgid=words[rows + 2],
-        returned=words[rows + 3].view(np.int64),
-        payloads=payloads,
-    )
-
-
-def _process(data: bytes, start: int, order: int) -> Seen:
-    head, _, pid_tgid, start_ns, ids = np.frombuffer(data, np.uint64, 5, start).tolist()
-    comm, leader = (
-        data[place : place + COMM_SIZE].split(b"\0", 1)[0]
-        for place in (start + 40, start + 40 + COMM_SIZE)
-    )
-    known = bool(head >> 16 & KNOWN_TASK)
-    return Seen(
-        order=order,
-        pid=pid_tgid >> 32,
-        comm=comm,
-        uid=ids >> 32,
-        leader=leader if known else None,
-        ppid=ids & 0xFFFF_FFFF if known else None,
-        start_ns=start_ns if known else None,
-    )
-
-
-_ENTER_COLUMNS = tuple(name for name in Enters.__slots__ if name != "payload")
-_EXIT_COLUMNS = tuple(name for name in Exits.__slots__ if name != "payloads")
+_ROW_BY_ROW = tuple(
+    name for name in Enters.__slots__ if name not in ("returned", "details", "payload")
+)
+_EXIT_COLUMNS = ("order", "time_ns", "pid_tgid", "returned")
+_DETAIL_COLUMNS = ("offset", "source_fd", "source", "message")
 
 
 def joined_enters(parts: list[Enters]) -> Enters | None:
-    """Return the writes of all parts as one, or None when there are none."""
+    """Return the calls of all parts as one, or None when there are none."""
     if len(parts) < 2:
         return parts[0] if parts else None
     columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ENTER_COLUMNS
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROW_BY_ROW
     }
-    return Enters(**columns, payload=b"".join(part.payload for part in parts))
+    returned = [part.returned for part in parts if part.returned is not None]
+    return Enters(
+        **columns,
+        returned=np.concatenate(returned) if returned else None,
+        details=_joined_details(parts),
+        payload=b"".join(part.payload for part in parts),
+    )
+
+
+def _joined_details(parts: list[Enters]) -> Details | None:
+    if all(part.details is None for part in parts):
+        return None
+    columns: dict[str, list[Ints]] = {name: [] for name in _DETAIL_COLUMNS}
+    addresses: dict[int, bytes] = {}
+    base = 0
+    for part in parts:
+        length = len(part.order)
+        if part.details is not None:
+            addresses |= {base + row: found for row, found in part.details.addresses.items()}
+        for name, pieces in columns.items():
+            none = np.zeros(length, dtype=np.int64)
+            pieces.append(none if part.details is None else getattr(part.details, name))
+        base += length
+    return Details(
+        **{name: np.concatenate(all_) for name, all_ in columns.items()}, addresses=addresses
+    )
 
 
 def joined_exits(parts: list[Exits]) -> Exits | None:
@@ -195,26 +326,42 @@ def joined_exits(parts: list[Exits]) -> Exits | None:
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _EXIT_COLUMNS
     }
-    payloads: dict[int, tuple[bytes, bool]] = {}
+    payloads: dict[int, tuple[bytes, int]] = {}
+    sent: dict[int, list[int]] = {}
     base = 0
     for part in parts:
         payloads |= {base + position: found for position, found in part.payloads.items()}
+        sent |= {base + position: found for position, found in part.sent.items()}
         base += len(part.order)
-    return Exits(**columns, payloads=payloads)
+    return Exits(**columns, payloads=payloads, sent=sent)
 
 
 def some_enters(enters: Enters, rows: npt.NDArray[np.intp]) -> Enters:
-    """Return some of the writes, with their payloads only."""
+    """Return some of the calls, with their payloads only."""
     stops = np.cumsum(enters.captured, dtype=np.int64)[rows]
-    columns = {name: getattr(enters, name)[rows] for name in _ENTER_COLUMNS}
+    columns = {name: getattr(enters, name)[rows] for name in _ROW_BY_ROW}
     starts = stops - columns["captured"]
-    return Enters(**columns, payload=gather(enters.payload, starts, columns["captured"]))
+    details = enters.details
+    if details is not None:
+        details = Details(
+            **{name: getattr(details, name)[rows] for name in _DETAIL_COLUMNS},
+            addresses=_some(details.addresses, rows),
+        )
+    return Enters(
+        **columns,
+        returned=None if enters.returned is None else enters.returned[rows],
+        details=details,
+        payload=gather(enters.payload, starts, columns["captured"]),
+    )
 
 
 def some_exits(exits: Exits, rows: npt.NDArray[np.int64]) -> Exits:
     """Return some of the ends, in ascending order of ``rows``."""
     columns = {name: getattr(exits, name)[rows] for name in _EXIT_COLUMNS}
-    payloads = {
-        new: exits.payloads[old] for new, old in enumerate(rows.tolist()) if old in exits.payloads
-    }
-    return Exits(**columns, payloads=payloads)
+    return Exits(**columns, payloads=_some(exits.payloads, rows), sent=_some(exits.sent, rows))
+
+
+def _some(by_row: dict[int, _Value], rows: npt.NDArray[Any]) -> dict[int, _Value]:
+    if not by_row:
+        return {}
+    return {new: by_row[old] for new, old in enumerate(rows.tolist()) if old in by_row}

@@ -64,6 +64,12 @@ class RingBuffer:
         self._consumer[0] = begin + length
         return Span(data, starts)
 
+    @property
+    def filled(self) -> int:
+        """Bytes that wait in the buffer."""
+        filled: int = self._producer[0] - self._consumer[0]
+        return filled
+
     def close(self) -> None:
         """Unmap."""
         for view in (self._consumer, self._producer, self._data):

@@ -9,35 +9,39 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 
 from wcap import __version__
 from wcap.errors import RecordError, UnsupportedKernelError
-from wcap.events import EventFlag
-from wcap.fields import without_absent
+from wcap.events import Bypass, EventFlag
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.bypass import of_32_bits
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
+from wcap.recorder.resolved import resolved
 from wcap.recorder.ring import RingBuffer
+from wcap.recorder.stopping import STOP_ABOVE, Stopper
 from wcap.recorder.target import Command, Target, descendants
+from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
 
-SYSCALLS = ("write",)
 RING_BUFFER, PERF_BUFFER = "ring-buffer", "perf-buffer"
-# What one record can carry of a payload.
-MAX_SNAPLEN = 32 << 10
+# What is kept of one write at most, so that a chunk can hold it (SPEC.md section 9).
+MAX_SNAPLEN = 32 << 20
+# What one record carries of a payload (bpf/state.h).
+_PIECE = 32 << 10
 # The largest power of two that the size of a BPF map, a u32, can be.
 MAX_BUFFER = 2 << 30
 _RING_PAGE = 4096
 # At most this much of a record is not payload (bpf/record.h).
-_RECORD_HEAD = 128
+_RECORD_HEAD = 256
 # A perf buffer on old kernels does not say why it lost something.
 UNKNOWN_CAUSE = "unknown"
 # bpf_ktime_get_boot_ns came with 5.8, as the ring buffer did.
@@ -46,7 +50,7 @@ _BOOTTIME = (5, 8)
 _WATCHED_AGE_NS = 100_000_000
 # How long a launched command has to end after it was told to.
 _END_SECONDS = 2.0
-# How long writes that are under way at the end have to finish.
+# How long calls that are under way at the end have to finish, and then programs in the kernel.
 _LAST_WRITES_SECONDS = 0.01
 
 
@@ -60,6 +64,10 @@ class Settings:
         transport: ``ring-buffer``, ``perf-buffer``, or None for what the kernel has.
         most: stop after so many events.
         duration_ns: stop after so long.
+        syscalls: the calls recorded.
+        at_exit: record calls when they have ended, not when they begin.
+        lossless: stop writers rather than lose what they write; takes a ring buffer.
+        stop_on_loss: end the recording when something is lost.
     """
 
     snaplen: int = 4096
@@ -67,6 +75,10 @@ class Settings:
     transport: str | None = None
     most: int | None = None
     duration_ns: int | None = None
+    syscalls: tuple[str, ...] = SYSCALLS
+    at_exit: bool = False
+    lossless: bool = False
+    stop_on_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,7 @@ class Result:
         lost, lost_results: events, and results of recorded events, that are missing.
         duration_ns: from the first moment to the last.
         exit_status: of the launched command, if it ended; minus a signal if one ended it.
+        bypassed: recorded processes that wrote in ways that cannot be recorded.
         warnings: what may be missing although nothing was counted as lost.
     """
 
@@ -87,6 +100,7 @@ class Result:
     lost_results: int
     duration_ns: int
     exit_status: int | None
+    bypassed: int
     warnings: tuple[str, ...]
 
 
@@ -146,17 +160,23 @@ class Session:
                     ring_pages=self._ring_pages(),
                     clock=self._clock_name,
                     excluded=self._excluded,
-                    comms=target.comms,
+                    chosen=target,
+                    left_out=target.left_out,
                     targets=target.by_number,
                     either=target.either,
                     follow=target.follows,
+                    syscalls=settings.syscalls,
+                    at_exit=settings.at_exit,
+                    stop_at=int(self._buffer_bytes * STOP_ABOVE) if settings.lossless else None,
                 )
             )
         except BaseException:
             if self._command is not None:
                 self._command.abandon()
             raise
+        self._by_path = bool(target.paths or target.left_out.paths)
         self._warnings: list[str] = []
+        self._bypassed: dict[tuple[int, str], Bypass] = {}
         if not self._probe.knows_tasks:
             self._warn("no BTF: names of process leaders are not compared, parents come from /proc")
 
@@ -184,9 +204,23 @@ class Session:
             ProbeError: the program could not be attached.
         """
         clock = Clock(self._clock_name, *self._moment())
-        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch)
-        assembler = Assembler(clock, self._settings.snaplen, SYSCALLS, self._cause)
-        with contextlib.closing(self._probe), contextlib.closing(self._open_transport()) as source:
+        lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
+        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch, lost)
+        assembler = Assembler(
+            clock,
+            self._cause,
+            losers_of=self._probe.losers,
+            bypassed=self._tell_bypass,
+            at_exit=self._settings.at_exit,
+            from_proc=not self._probe.knows_files,
+            wants=self._target.wants if self._by_path else None,
+            ignore=self._probe.ignore,
+        )
+        with (
+            contextlib.closing(self._probe),
+            contextlib.closing(self._open_transport()) as source,
+            self._stopping(source) as drained,
+        ):
             pipeline = Pipeline(
                 source,
                 assembler,
@@ -196,16 +230,17 @@ class Session:
                 buffer_bytes=self._buffer_bytes,
                 most=self._settings.most,
                 batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
+                drained=drained,
             )
             try:
                 lost_results = self._record(pipeline, started)
             except BaseException:
-                self._give_up(pipeline, recording)
+                self._give_up(pipeline, recording, assembler)
                 raise
             if pipeline.enough:  # what was seen and lost after that is not missed
                 sequences = assembler.recorded()
             else:
-                sequences = self._probe.sequences()
+                sequences = assembler.numbered(self._probe.sequences())
                 recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
                 recording.lost_results = max(
                     recording.lost_results, lost_results, key=Counter.total
@@ -213,6 +248,23 @@ class Session:
             end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
+
+    @contextlib.contextmanager
+    def _stopping(self, source: Transport) -> Iterator[Callable[[], None]]:
+        """Yield what to call when the buffer has been drained, so that stopped writers go on."""
+        if not (self._settings.lossless and isinstance(source, RingBuffer)):
+            yield lambda: None
+            return
+        stopper = Stopper(
+            self._buffer_bytes,
+            self._probe.take_stopped,
+            self._probe.disarm,
+            self._probe.stopping_fds,
+        )
+        try:
+            yield lambda: stopper.drained(source.filled)
+        finally:
+            stopper.close()
 
     def _record(self, pipeline: Pipeline, started: Callable[[], None]) -> Counter[str]:
         """Record from first to last, and return the results that were lost, by cause."""
@@ -222,13 +274,14 @@ class Session:
         self._wait()
         # From here on there are ends without beginnings, whose loss does not matter.
         lost_results = self._lost_results()
-        self._probe.detach_entries()
+        self._probe.end_entries()
         time.sleep(_LAST_WRITES_SECONDS)
-        self._probe.detach_exits()
+        self._probe.end_exits()
+        time.sleep(_LAST_WRITES_SECONDS)
         pipeline.stop()
         return lost_results
 
-    def _give_up(self, pipeline: Pipeline, recording: _Recording) -> None:
+    def _give_up(self, pipeline: Pipeline, recording: _Recording, assembler: Assembler) -> None:
         """Close the capture as well as can be, with the truth of what was seen."""
         self._reason = "error"
         if self._command is not None and not self._command.started:
@@ -236,7 +289,8 @@ class Session:
         with contextlib.suppress(Exception):
             pipeline.stop()
         with contextlib.suppress(OSError):
-            recording.close(self._end(recording, self._probe.sequences()))
+            sequences = assembler.numbered(self._probe.sequences())
+            recording.close(self._end(recording, sequences))
 
     def _attach(self) -> None:
         self._probe.attach_processes()
@@ -245,6 +299,8 @@ class Session:
         if self._target.by_number:
             self._add_running()
         self._probe.attach_writes()
+        for bypass in of_32_bits(self._target.running()):
+            self._tell_bypass(bypass)
 
     def _add_running(self) -> None:
         """Add the running processes chosen, and their children if these are followed.
@@ -305,34 +361,35 @@ class Session:
             unfollowed=follows,
             exit_status=None if self._command is None else self._command.status,
             warnings=tuple(self._warnings),
+            bypassed=tuple(self._counted_bypasses()),
         )
 
+    def _counted_bypasses(self) -> Iterator[Bypass]:
+        counts = self._probe.bypasses()
+        for (pid, how), bypass in self._bypassed.items():
+            yield replace(bypass, count=counts.get((pid, how)) if how == "io_uring" else None)
+
     def _header(self, clock: Clock) -> Header:
-        target = self._target
-        compared = "thread or leader" if self._probe.knows_tasks else "thread"
+        settings = self._settings
         return Header(
             clock=clock,
-            snaplen=self._settings.snaplen,
-            syscalls=SYSCALLS,
+            snaplen=settings.snaplen,
+            syscalls=settings.syscalls,
+            at="exit" if settings.at_exit else "enter",
             transport=self._transport_name,
             kernel=kernel.facts(),
             host=os.uname().nodename,
             boot_id=kernel.boot_id(),
             filters={
                 "given": list(self._given),
-                "resolved": without_absent(
-                    {
-                        "comms": [str(pattern) for pattern in target.comms],
-                        "comms_of": compared,
-                        "pids": list(target.pids),
-                        "command_pid": None if self._command is None else self._command.pid,
-                        "follow": target.follows,
-                        "everything": target.everything,
-                        "excluded_pids": list(self._excluded),
-                    }
+                "resolved": resolved(
+                    self._target,
+                    comms_of="thread or leader" if self._probe.knows_tasks else "thread",
+                    command_pid=None if self._command is None else self._command.pid,
+                    excluded=self._excluded,
                 ),
             },
-            command=target.command,
+            command=self._target.command,
             versions={
                 "wcap": __version__,
                 "bcc": self._probe.bcc_version,
@@ -352,6 +409,10 @@ class Session:
     def _cause(self, cpu: int) -> str:
         causes = self._probe.losses()[cpu].events
         return max(causes, key=causes.__getitem__, default=UNKNOWN_CAUSE)
+
+    def _tell_bypass(self, bypass: Bypass) -> None:
+        self._bypassed[bypass.pid, bypass.how] = bypass
+        self._say(f"{bypass.told}: that cannot be recorded")
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
@@ -375,9 +436,15 @@ class Session:
 class _Recording:
     """What has been recorded so far: handed to the writer, counted, and shown."""
 
-    def __init__(self, writer: CaptureWriter, watch: Callable[[Cut], None] | None) -> None:
+    def __init__(
+        self,
+        writer: CaptureWriter,
+        watch: Callable[[Cut], None] | None,
+        something_lost: Callable[[], None],
+    ) -> None:
         self._writer = writer
         self._watch = watch
+        self._something_lost = something_lost
         self.lost: Counter[str] = Counter()
         self.lost_results: Counter[str] = Counter()
 
@@ -391,6 +458,8 @@ class _Recording:
                 self.lost_results[BUFFER_FULL] += int(missing)
         for gap in cut.gaps:
             self.lost[gap.cause] += gap.count
+        if self.lost or self.lost_results:
+            self._something_lost()
         if self._watch is not None:
             self._watch(cut)
 
@@ -405,6 +474,7 @@ class _Recording:
             lost_results=self.lost_results.total(),
             duration_ns=end.clock_ns - clock.clock_ns,
             exit_status=end.exit_status,
+            bypassed=len(end.bypassed),
             warnings=end.warnings,
         )
 
@@ -426,7 +496,10 @@ def _buffer_size(settings: Settings, transport: str) -> int:
 
     Perf buffers share it, and each must have that room.
     """
-    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * (settings.snaplen + _RECORD_HEAD))
+    largest = min(settings.snaplen, _PIECE) + _RECORD_HEAD
+    if settings.lossless:  # above where writers are stopped, there is room for a write of each CPU
+        largest = 2 * len(kernel.online_cpus()) * (settings.snaplen + _RECORD_HEAD)
+    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * largest)
     if transport == PERF_BUFFER:
         least *= 2 * len(kernel.online_cpus())
     return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()

@@ -14,58 +14,72 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
+from wcap import events
 from wcap.errors import RecordError, UsageError
 from wcap.filters import CommPattern
+from wcap.recorder.choice import ANYONE, OF_TASKS, Conditions
+from wcap.recorder.matching import meets, running
 
 # What a shell answers for a command that it cannot run.
 _CANNOT_RUN = 127
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What to record, as it was asked for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(Conditions):
+    """What to record, as it was asked for: whoever meets the conditions.
 
     Attributes:
-        comms: names of a thread or of its process's leader.
-        pids: processes.
+        left_out: whoever meets one of these is not.
         follow: their children too.
         command: a program to launch, followed always.
         everything: all processes, wcap itself excepted.
     """
 
-    comms: tuple[CommPattern, ...] = ()
-    pids: tuple[int, ...] = ()
+    left_out: Conditions = ANYONE
     follow: bool = False
     command: tuple[str, ...] | None = None
     everything: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.comms or self.pids or self.command or self.everything):
+        if not (self.given() or self.command or self.everything):
             raise UsageError(
                 "nothing chosen: name processes with -c COMM or -p PID, launch one with "
                 "-- COMMAND, or record everything with --all"
             )
-        if self.everything and (self.comms or self.pids or self.command):
-            raise UsageError("--all records everything: leave out -c, -p and the command")
+        if self.everything and (self.given(OF_TASKS) or self.command):
+            raise UsageError(
+                "--all records everything: leave out what chooses processes, or take some away "
+                "with a !, as in -c '!NAME'"
+            )
 
     @property
     def by_number(self) -> bool:
         """Whether processes are recorded by their numbers."""
-        return bool(self.pids or self.command or (self.follow and self.comms))
+        return bool(self.pids or self.command) or self.either
 
     @property
     def either(self) -> bool:
-        """Whether a name or a number suffices: names whose bearers' children are followed."""
-        return self.follow and bool(self.comms) and not (self.pids or self.command)
+        """Whether the conditions or a number suffice: children of those who meet them follow."""
+        return self.follow and bool(self.given(OF_TASKS)) and not (self.pids or self.command)
 
     @property
     def follows(self) -> bool:
         """Whether children are followed."""
         return self.by_number and (self.follow or self.command is not None)
+
+    def wants(self, target: events.Target) -> bool:
+        """Tell whether what goes to a target is recorded, as far as its path tells."""
+        names = [name for name in (target.path, target.name) if name is not None]
+        chosen, left_out = (
+            any(fnmatchcase(name, pattern) for name in names for pattern in conditions.paths)
+            for conditions in (self, self.left_out)
+        )
+        return (chosen or not self.paths) and not left_out
 
     def check(self) -> None:
         """See that what was named is there.
@@ -77,27 +91,39 @@ class Target:
             process = _process_of(pid)
             if process != pid:
                 found = "no process" if process is None else f"a thread of process {process}"
-                raise RecordError(f"{pid} is {found}: -p takes the PIDs of running processes")
+                raise RecordError(
+                    f"{pid} is {found}: -p takes the PIDs of running processes, -t those of threads"
+                )
+        for tid in self.tids:
+            if _process_of(tid) is None:
+                raise RecordError(f"{tid} is no thread: -t takes the TIDs of running threads")
         if self.command and shutil.which(self.command[0]) is None:
             raise RecordError(f"{self.command[0]}: command not found, or not executable")
 
     def roots(self) -> set[int]:
-        """Return the running processes that are chosen themselves, by number or by name."""
+        """Return the running processes that are chosen themselves, by number or by conditions."""
         if not self.either:
             return set(self.pids)
         return {
-            pid
-            for pid, comm in _running_comms("comm")
-            if any(pattern.matches(comm) for pattern in self.comms)
+            process.pid
+            for process in running()
+            if meets(replace(process, comms=process.comms[:1]), self)
         }
+
+    def running(self) -> set[int]:
+        """Return the running processes that are chosen, by number or conditions, or all of them."""
+        if self.pids or self.command:
+            roots = self.roots()
+            return descendants(roots) if self.follow else roots
+        return {process.pid for process in running() if meets(process, self)}
 
     def awaited(self) -> list[CommPattern]:
         """Return the names that no process or thread has so far; a command may yet bring them."""
         if self.command is not None or not self.comms:
             return []
-        running = {comm for _, comm in _running_comms("task/*/comm")}
+        comms = {comm for process in running() for comm in process.comms}
         return [
-            pattern for pattern in self.comms if not any(pattern.matches(comm) for comm in running)
+            pattern for pattern in self.comms if not any(pattern.matches(comm) for comm in comms)
         ]
 
 
@@ -108,15 +134,6 @@ def _process_of(task: int) -> int | None:
     except OSError:
         return None
     return int(status.partition("\nTgid:")[2].split()[0])
-
-
-def _running_comms(where: str) -> Iterable[tuple[int, str]]:
-    for place in Path("/proc").glob(f"[0-9]*/{where}"):
-        try:
-            name = place.read_bytes().rstrip(b"\n")
-        except OSError:
-            continue
-        yield int(place.parts[2]), name.decode("utf-8", "surrogateescape")
 
 
 def descendants(roots: Iterable[int]) -> set[int]:

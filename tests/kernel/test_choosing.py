@@ -1,0 +1,248 @@
+"""Every way to choose: who must be recorded is, who must not be is not, and the other way round."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from kernel.support import PATIENCE_SECONDS, Puppet, python, record
+
+pytestmark = pytest.mark.kernel
+
+# Each of the two says who it is.
+MATCH, OTHER = b"match", b"other"
+SAY = "os.write(null, {!r})"
+
+
+def mounted_cgroup2() -> Path | None:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if " - cgroup2 " in line:
+            return Path(line.split()[4])
+    return None
+
+
+@pytest.fixture
+def cgroup():
+    """Make a cgroup of a container's name, and one below it; yield both."""
+    mount = mounted_cgroup2()
+    if mount is None or not os.access(mount, os.W_OK):
+        pytest.skip("cgroup2 is not mounted where it can be written to")
+    outer = mount / f"wcap-0123456789abcdef{os.getpid():06x}.scope"
+    inner = outer / "below"
+    inner.mkdir(parents=True)
+    yield outer, inner
+    inner.rmdir()
+    outer.rmdir()
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Return what records two puppets with an option and its ``!`` form, and checks both."""
+
+    def run(option, value, *, match="", other="", say=None, prepare=None, chosen=True):
+        """Record with the option as it is, then with a ``!``.
+
+        Args:
+            value: returns the option's value for the puppet that must match.
+            match, other: what each runs first.
+            say: what each runs then, instead of writing who it is to /dev/null.
+            prepare: called with the puppet that must match before recording begins.
+            chosen: whether both are named with -p too.
+        """
+        form = say or SAY.format
+        captures = []
+        for mark, expected in (("", MATCH), ("!", OTHER)):
+            with ExitStack() as stack:
+                first = stack.enter_context(Puppet(form(MATCH), before=match))
+                second = stack.enter_context(Puppet(form(OTHER), before=other))
+                if prepare is not None:
+                    prepare(first)
+                word = value(first) if callable(value) else value
+                numbers = ("-p", f"{first.pid},{second.pid}") if chosen else ()
+                done = record(
+                    *numbers, option, f"{mark}{word}",
+                    output=tmp_path / f"{word!s:.9}{mark}{len(captures)}.wcap".replace("/", "-"),
+                    during=lambda a=first, b=second: (a.perform(), b.perform()),
+                )  # fmt: skip
+            found = {data for data in done.payloads if data in (MATCH, OTHER)}
+            assert found == {expected}, (option, mark, word)
+            assert done.gaps == []
+            captures.append(done)
+        return captures
+
+    return run
+
+
+def test_processes_can_be_left_out(tmp_path):
+    with Puppet(SAY.format(MATCH)) as match, Puppet(SAY.format(OTHER)) as other:
+        done = record(
+            "-c", "python*", "-p", f"!{other.pid}",
+            output=tmp_path / "a.wcap", during=lambda: (match.perform(), other.perform()),
+        )  # fmt: skip
+
+    assert MATCH in done.payloads
+    assert OTHER not in done.payloads
+
+
+def test_threads_are_chosen_by_number(both):
+    both("-t", lambda match: match.pid)
+
+
+def test_a_thread_is_told_from_the_others_of_its_process(tmp_path):
+    before = """
+first, second = threading.Event(), threading.Event()
+def say():
+    first.wait()
+    os.write(null, b'thread')
+thread = threading.Thread(target=say)
+thread.start()
+os.write(1, b'%08d' % thread.native_id)
+"""
+    code = "first.set(); thread.join(); os.write(null, b'main')"
+    process = subprocess.Popen(
+        python(before + "os.read(0, 1)\n" + code),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+    )  # fmt: skip
+    with process:
+        tid = int(process.stdout.read(8))
+        done = record(
+            "-t", str(tid), output=tmp_path / "a.wcap",
+            during=lambda: process.communicate(b"!", timeout=PATIENCE_SECONDS),
+        )  # fmt: skip
+
+    assert done.payloads == [b"thread"]
+
+
+def test_users_are_chosen_by_number_and_by_name(both):
+    both("-u", "65534", match="os.setresuid(65534, 65534, 65534)")
+    both("-u", "nobody", match="os.setresuid(65534, 65534, 65534)")
+
+
+def test_names_can_be_left_out(both):
+    both("-c", "chosen-one", match="rename(b'chosen-one')")
+    both("-c", "chos*", match="rename(b'chosen-one')")
+
+
+def test_descriptors_are_chosen(both):
+    both("--fd", "77", match="os.dup2(null, 77)", say=lambda text: (
+        f"os.write(77 if {text == MATCH} else null, {text!r})"
+    ))  # fmt: skip
+
+
+def test_cgroups_are_chosen_with_those_below(cgroup, both):
+    outer, inner = cgroup
+    mount = mounted_cgroup2()
+
+    def enter(puppet):
+        (inner / "cgroup.procs").write_text(str(puppet.pid))
+
+    for value in (str(outer), "/" + str(outer.relative_to(mount))):
+        [done, _] = both("--cgroup", value, prepare=enter)
+        assert {process.cgroup for process in done.processes} == {f"/{inner.relative_to(mount)}"}
+
+
+def test_a_container_is_the_cgroup_that_has_its_id(cgroup, both):
+    _, inner = cgroup
+
+    both(
+        "--container", "0123456789abcdef",
+        prepare=lambda puppet: (inner / "cgroup.procs").write_text(str(puppet.pid)),
+    )  # fmt: skip
+
+
+def test_processes_of_a_pid_namespace_are_chosen(tmp_path):
+    inside = subprocess.Popen(
+        ["unshare", "--fork", "--pid", *python(f"os.read(0, 1)\n{SAY.format(MATCH)}")],
+        stdin=subprocess.PIPE,
+    )
+    with inside, Puppet(SAY.format(OTHER)) as other:
+        children = Path(f"/proc/{inside.pid}/task/{inside.pid}/children")
+        while not (pid := children.read_text().strip()):
+            pass
+        done = record(
+            "--pidns", pid, output=tmp_path / "a.wcap",
+            during=lambda: (inside.communicate(b"!", timeout=PATIENCE_SECONDS), other.perform()),
+        )  # fmt: skip
+
+    assert done.payloads == [MATCH]
+    [process] = done.processes
+    assert (process.pid, process.ns_pid) == (int(pid), 1)
+
+
+def test_processes_of_this_pid_namespace_are_those_of_the_host(tmp_path):
+    with Puppet(SAY.format(MATCH)) as match:
+        done = record(
+            "-p", str(match.pid), "--pidns", "self", "--pidns", "host",
+            output=tmp_path / "a.wcap", during=match.perform,
+        )  # fmt: skip
+
+    assert MATCH in done.payloads
+
+
+@pytest.mark.parametrize(
+    ("kind", "opened"),
+    [
+        ("file", "os.open('FOLDER/x', os.O_CREAT | os.O_WRONLY)"),
+        ("pipe", "os.pipe()[1]"),
+        ("character", "null"),
+        ("tty", "__import__('pty').openpty()[1]"),
+        ("unix", "(pair := __import__('socket').socketpair())[0].fileno()"),
+        ("anonymous", "os.eventfd(0)"),
+    ],
+)
+def test_kinds_of_targets_are_chosen_in_the_kernel(kind, opened, tmp_path):
+    text = (1).to_bytes(8, "little")
+    code = f"import threading\nfd = {opened.replace('FOLDER', str(tmp_path))}\n"
+    code += f"os.write(fd, {text!r})\nos.write(os.memfd_create('m'), b'memory')"
+    if kind == "file":
+        code = code.replace("os.memfd_create('m')", "null")
+
+    only = record("--target-kind", kind, "--", *python(code), output=tmp_path / "a.wcap")
+    others = record("--target-kind", f"!{kind}", "--", *python(code), output=tmp_path / "b.wcap")
+
+    assert only.payloads == [text]
+    assert {event.target.kind for event in only.events} == {kind}
+    assert others.payloads == [b"memory"]
+    assert only.gaps == others.gaps == []
+
+
+def test_paths_are_chosen_and_events_are_numbered_without_those_left_out(tmp_path):
+    code = f"""
+one, two = (os.open('{tmp_path}/' + name, os.O_CREAT | os.O_WRONLY) for name in ('one', 'two'))
+for n in range(1009):
+    os.write(one, b'1')
+    os.write(two, b'2')
+"""
+
+    only = record("-P", f"{tmp_path}/o*", "--", *python(code), output=tmp_path / "a.wcap")
+    others = record("-P", f"!{tmp_path}/o*", "--", *python(code), output=tmp_path / "b.wcap")
+
+    assert only.payloads == [b"1"] * 1009
+    assert others.payloads == [b"2"] * 1009
+    assert only.gaps == others.gaps == []
+    assert sum(only.end.sequences.values()) == 1009
+    assert only.header.filters["resolved"]["decided_by_recorder"] == ["paths"]
+
+
+def test_what_is_chosen_is_told_in_the_file(tmp_path):
+    done = record(
+        "-u", "root", "-c", "!nginx", "--fd", "1,2", "--duration", "10ms",
+        output=tmp_path / "a.wcap",
+    )  # fmt: skip
+
+    resolved = done.header.filters["resolved"]
+    assert (resolved["users"], resolved["fds"]) == ([0], [1, 2])
+    assert resolved["left_out"] == {"comms": ["nginx"]}
+    assert resolved["decided_in_kernel"] == ["comms", "fds", "users"]
+
+
+def test_system_calls_are_chosen(tmp_path):
+    code = "os.write(null, b'w'); os.writev(null, [b'v']); os.pwrite(null, b'p', 0)"
+
+    for chosen, expected in (("writev", [b"v"]), ("!writev", [b"w", b"p"]), ("net", [])):
+        done = record("-e", chosen, "--", *python(code), output=tmp_path / "a.wcap")
+        assert done.payloads == expected
+        done.path.unlink()
