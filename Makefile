@@ -1,5 +1,5 @@
 # Everything here sets itself up first: `make demo` and `make test` are all that a new machine needs.
-.PHONY: help setup demo test check bench samples lock wheel-test
+.PHONY: help setup demo test truth check bench samples lock wheel-test
 python := .venv/bin/python
 
 help:  ## list these commands
@@ -13,6 +13,10 @@ demo: setup  ## record samples/client-tcp and read the capture
 
 test: setup  ## run every test; those that record need root
 	$(python) -m pytest $(TESTS)
+
+truth: setup  ## compare what real programs write with what strace sees; takes minutes
+	@scripts/install-programs
+	PYTHONPATH=tests $(python) -m truth --rounds $(or $(ROUNDS),1) $(TRUTH)
 
 check: setup  ## formatting, lint, types and layers
 	$(python) -m ruff format --check

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from wcap.events import COLUMNS, EventBatch, EventFlag, Gap, Process
+from wcap.events import (
+    COLUMNS,
+    NO_RESULT,
+    OPTIONAL,
+    UNKNOWN_TARGET,
+    Bypass,
+    EventBatch,
+    EventFlag,
+    Gap,
+    Process,
+    Target,
+)
 from wcap.format import Clock, End, Header
+from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
 
 # 2026-01-02T03:04:05Z, an hour after boot.
@@ -34,7 +47,7 @@ class Write:
     """One write, ``at_ns`` after the start; it succeeds in full unless it says otherwise.
 
     ``count`` and ``returned`` default to the length of ``data``, ``tid`` and ``comm`` to those of
-    the process.
+    the process. An offset, a source and an address bring their flags with them.
     """
 
     at_ns: int
@@ -48,6 +61,12 @@ class Write:
     duration_ns: int = 2_400
     flags: EventFlag = NOTHING
     cpu: int = 0
+    syscall: str = "write"
+    target: Target = UNKNOWN_TARGET
+    offset: int | None = None
+    source_fd: int | None = None
+    source: Target = UNKNOWN_TARGET
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,7 @@ class Loss:
     first_ns: int
     last_ns: int
     cause: str = "buffer-full"
+    processes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -82,11 +102,17 @@ class Session:
             self.sequences[loss.cpu] += loss.count
             self.lost[loss.cause] += loss.count
             start, end = STARTED_NS + loss.first_ns, STARTED_NS + loss.last_ns
-            last = self.sequences[loss.cpu]
-            gaps.append(Gap(loss.cpu, first, last, loss.count, start, end, loss.cause))
+            last, whose = self.sequences[loss.cpu], loss.processes
+            gaps.append(Gap(loss.cpu, first, last, loss.count, start, end, loss.cause, whose))
         self.writer.write_gaps(gaps)
 
-    def end(self, after_ns: int, reason: str = "signal", exit_status: int | None = None) -> None:
+    def end(
+        self,
+        after_ns: int,
+        reason: str = "signal",
+        exit_status: int | None = None,
+        bypassed: tuple[Bypass, ...] = (),
+    ) -> None:
         """Close the capture as a recorder does that was asked to stop."""
         self.writer.close(
             End(
@@ -97,41 +123,62 @@ class Session:
                 lost=dict(self.lost),
                 lost_results=dict(self.lost_results),
                 exit_status=exit_status,
+                bypassed=bypassed,
             )
         )
 
     def _batch(self, writes: Sequence[Write]) -> EventBatch:
-        processes = list(dict.fromkeys(write.process for write in writes))
-        comms = list(dict.fromkeys(write.comm or write.process.comm for write in writes))
-        rows = [self._row(write, processes, comms) for write in writes]
+        tables: dict[str, list[Any]] = {
+            "process": _distinct(write.process for write in writes),
+            "comm": _distinct(write.comm or write.process.comm for write in writes),
+            "syscall": _distinct(write.syscall for write in writes),
+            "target": _distinct(t for write in writes for t in (write.target, write.source)),
+            "address": _distinct(write.address or "" for write in writes),
+        }
+        rows = [self._row(write, tables) for write in writes]
         return EventBatch(
             len(writes),
-            {name: np.array([row[name] for row in rows], COLUMNS[name]) for name in rows[0]},
+            {name: np.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()},
             b"".join(write.data for write in writes),
-            processes=processes,
-            comms=comms,
-            syscalls=["write"],
+            processes=tables["process"],
+            comms=tables["comm"],
+            syscalls=tables["syscall"],
+            targets=tables["target"],
+            addresses=tables["address"],
         )
 
-    def _row(self, write: Write, processes: list[Process], comms: list[str]) -> dict[str, int]:
+    def _row(self, write: Write, tables: dict[str, list[Any]]) -> dict[str, int]:
         self.sequences[write.cpu] += 1
         count = len(write.data) if write.count is None else write.count
-        finished = not write.flags & (EventFlag.UNFINISHED | EventFlag.RESULT_LOST)
+        finished = not write.flags & NO_RESULT
+        flags = write.flags
+        for name in ("offset", "source_fd", "address"):
+            if getattr(write, name) is not None:
+                flags |= OPTIONAL[name]
         return {
             "time_ns": STARTED_NS + write.at_ns,
             "cpu": write.cpu,
             "sequence": self.sequences[write.cpu],
-            "process": processes.index(write.process),
+            "process": tables["process"].index(write.process),
             "tid": write.process.pid if write.tid is None else write.tid,
-            "comm": comms.index(write.comm or write.process.comm),
-            "syscall": 0,
+            "comm": tables["comm"].index(write.comm or write.process.comm),
+            "syscall": tables["syscall"].index(write.syscall),
             "fd": write.fd,
             "count": count,
             "captured": len(write.data),
             "returned": finished * (count if write.returned is None else write.returned),
             "duration_ns": finished * write.duration_ns,
-            "flags": int(write.flags),
+            "flags": int(flags),
+            "target": tables["target"].index(write.target),
+            "offset": write.offset or 0,
+            "source_fd": write.source_fd or 0,
+            "source": tables["target"].index(write.source),
+            "address": tables["address"].index(write.address or ""),
         }
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
 
 
 def header(*given: str, command: tuple[str, ...] | None = None, snaplen: int = 4096) -> Header:
@@ -260,6 +307,75 @@ def lossy(session: Session) -> None:
     session.end(3 * SECOND)
 
 
+LOG = Target("file", "/srv/app.log", (8, 1), 1_311_001)
+SPOOL = Target("file", "/tmp/spool", (0, 33), 77, deleted=True)
+PAGE = Target("file", "/srv/index.html", (8, 1), 1_311_007)
+PIPE = Target("pipe", inode=48_113)
+OTHER_PIPE = Target("pipe", inode=48_120)
+CLIENT = Target("tcp", inode=48_200, local="127.0.0.1:8080", peer="127.0.0.1:51514")
+NAMESERVER = Target("udp", inode=48_201, local="0.0.0.0:53")
+JOURNAL = Target("unix", inode=48_202, peer="/run/systemd/journal/socket")
+TERMINAL = Target("tty", "/dev/pts/3", (0, 26), 6, from_proc=True)
+
+
+def calls(session: Session) -> None:
+    """A server that uses every system call that is recorded, on every sort of descriptor."""
+    server = Process(
+        9000, "server", "server", 4100, 1000, 3_591 * SECOND, "/srv/server",
+        ("server", "-p", "8080"), 1000, "/system.slice/server.service", 12,
+    )  # fmt: skip
+    unsent = EventFlag.UNSENT
+    moved = {"count": 4096, "data": b"", "flags": EventFlag.NO_PAYLOAD}
+    writes: tuple[dict[str, Any], ...] = (
+        {"data": b"listening\n", "fd": 1, "target": TERMINAL},
+        {"syscall": "pwrite64", "data": b"record 3\n", "fd": 5, "target": SPOOL, "offset": 4096},
+        {"syscall": "writev", "data": b"GET / 200\n", "fd": 4, "target": LOG},
+        {"syscall": "pwritev", "data": b"two segments", "fd": 5, "target": SPOOL, "offset": 0},
+        {"syscall": "pwritev2", "data": b"at the end", "fd": 5, "target": SPOOL},
+        {"syscall": "sendto", "data": b"HTTP/1.1 200 OK\r\n\r\n", "fd": 8, "target": CLIENT},
+        {"syscall": "sendto", "data": b"\x12\x34answer", "fd": 9, "target": NAMESERVER,
+         "address": "[2001:db8::7]:40000"},
+        {"syscall": "sendmsg", "data": b"MESSAGE=started\n", "fd": 10, "target": JOURNAL},
+        {"syscall": "sendmmsg", "data": b"first", "fd": 9, "target": NAMESERVER,
+         "address": "192.0.2.1:5000", "at_ns": 9 * MILLISECOND},
+        {"syscall": "sendmmsg", "data": b"second", "fd": 9, "target": NAMESERVER,
+         "address": "192.0.2.2:5000", "at_ns": 9 * MILLISECOND, "flags": unsent},
+        {"syscall": "sendfile", "fd": 8, "target": CLIENT, "source_fd": 6, "source": PAGE, **moved},
+        {"syscall": "splice", "fd": 12, "target": PIPE, "source_fd": 8, "source": CLIENT, **moved,
+         "returned": -11},
+        {"syscall": "tee", "fd": 14, "target": OTHER_PIPE, "source_fd": 11, "source": PIPE, **moved,
+         "returned": 512},
+        {"syscall": "vmsplice", "fd": 12, "target": PIPE, **moved},
+        {"syscall": "copy_file_range", "fd": 4, "target": LOG, "source_fd": 5, "source": SPOOL,
+         "offset": 65_536, **moved, "returned": 4000},
+        {"data": b"to an eventfd", "fd": 15, "target": Target("anonymous", "[eventfd]")},
+        {"data": b"to nobody knows what", "fd": 16},
+    )  # fmt: skip
+    session.events(
+        *(
+            Write(**{"at_ns": place * MILLISECOND, "process": server, **facts})
+            for place, facts in enumerate(writes, 1)
+        )
+    )
+    session.end(1 * SECOND)
+
+
+def exits(session: Session) -> None:
+    """Recorded when calls had ended, and what is missing then: an end, writes past the recorder."""
+    shipper = Process(9100, "shipper", "shipper", 4100, 1000, 3_592 * SECOND)
+    at_exit = EventFlag.AT_EXIT
+    start = 9 * MILLISECOND
+    session.events(Write(start, shipper, b"shipping\n", flags=at_exit))
+    session.losses(Loss(0, 3, start, start + STEP, processes=((9100, 2), (9101, 1))))
+    session.events(
+        Write(start + STEP, shipper, b"no reader\n", returned=-32, flags=at_exit),
+        Write(start + 2 * STEP, shipper, b"the first part", fd=3, count=100_000,
+              flags=at_exit | EventFlag.PAYLOAD_LOST),
+    )  # fmt: skip
+    bypassed = (Bypass(9100, "shipper", "io_uring", 1009), Bypass(9101, "old", "compat"))
+    session.end(1 * SECOND, bypassed=bypassed)
+
+
 SERVICE = ("./service", "--workers", "2")
 CAPTURES = (
     (hello, header("record", "-c", "client-tcp", "-o", "hello.wcap")),
@@ -267,6 +383,8 @@ CAPTURES = (
     (threads, header("record", "-o", "threads.wcap", "--", *SERVICE, command=SERVICE)),
     (interrupted, header("record", "-c", "ticker", "-o", "interrupted.wcap")),
     (lossy, header("record", "-c", "flood", "-B", "4M", "-o", "lossy.wcap")),
+    (calls, replace(header("record", "-c", "server", "-o", "calls.wcap"), syscalls=SYSCALLS)),
+    (exits, replace(header("record", "-c", "shipper", "-o", "exits.wcap"), at="exit")),
 )
 
 

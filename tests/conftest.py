@@ -1,9 +1,12 @@
-"""The rule for tests that record: they say why they are skipped, and with CI=true none may be."""
+"""The rule for tests that record or run what a machine may lack: they say why they are skipped, and
+with CI=true none may be.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import shutil
 
 import pytest
 
@@ -11,15 +14,21 @@ from wcap.errors import WcapError
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked ``kernel`` where nothing can be recorded; with CI=true, fail it."""
-    if item.get_closest_marker("kernel") is None:
-        return
-    obstacle = recording_obstacle()
+    """Skip a test that cannot be run here; with CI=true, fail it."""
+    obstacle = _obstacle(item)
     if obstacle is None:
         return
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{obstacle}; with CI=true no test that records is skipped", pytrace=False)
+        pytest.fail(f"{obstacle}; with CI=true no such test is skipped", pytrace=False)
     pytest.skip(obstacle)
+
+
+def _obstacle(item: pytest.Item) -> str | None:
+    needed = [command for marker in item.iter_markers("needs") for command in marker.args]
+    missing = sorted(command for command in set(needed) if shutil.which(command) is None)
+    if missing:
+        return f"{', '.join(missing)} not installed: scripts/install-programs"
+    return None if item.get_closest_marker("kernel") is None else recording_obstacle()
 
 
 @functools.cache

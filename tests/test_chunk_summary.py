@@ -10,7 +10,7 @@ from support import CLOCK, STARTED_NS, batch_of, write
 
 from wcap.chunk_summary import decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError
-from wcap.events import Event, EventFlag
+from wcap.events import Event, EventFlag, Target
 
 
 @settings(deadline=None, max_examples=40)
@@ -27,6 +27,7 @@ def test_a_summary_is_true_and_comes_back(batch):
             EventFlag.UNREADABLE,
             EventFlag.UNFINISHED,
             EventFlag.RESULT_LOST,
+            EventFlag.PAYLOAD_LOST,
         )
     }
 
@@ -42,11 +43,16 @@ def test_a_summary_is_true_and_comes_back(batch):
         summary.unreadable,
         summary.unfinished,
         summary.results_lost,
+        summary.payload_lost,
     ]
     assert summary.pids == {event.pid for event in events}
     assert summary.tids == {event.tid for event in events}
     assert summary.fds == {event.fd for event in events}
     assert summary.calls == {event.syscall for event in events}
+    pointed = {event.target for event in events} | {event.source for event in events} - {None}
+    names = {target.name for target in pointed} - {None}
+    assert summary.targets == (names or None)
+    assert summary.kinds == ({target.kind for target in pointed} - {None} or None)
     leaders = {batch.processes[row].leader for row in batch.process.tolist()} - {None}
     assert summary.comms == {event.comm for event in events} | leaders
     assert {cpu for cpu, *_ in summary.sequences} == {event.cpu for event in events}
@@ -81,6 +87,10 @@ def is_unseen(event: Event) -> bool:
         ({"returned": 9, "flags": UNREADABLE | EventFlag.TRUNCATED}, 1),
         ({"returned": 0, "flags": UNREADABLE | EventFlag.UNFINISHED}, 1),
         ({"returned": 0, "flags": UNREADABLE | EventFlag.RESULT_LOST}, 1),
+        ({"returned": 0, "flags": UNREADABLE | EventFlag.UNSENT}, 0),
+        ({"returned": 9, "flags": EventFlag.NO_PAYLOAD}, 0),
+        ({"returned": 9, "flags": UNREADABLE | EventFlag.NO_PAYLOAD}, 0),
+        ({"returned": 9, "flags": EventFlag.PAYLOAD_LOST}, 0),
     ],
 )
 def test_unseen_is_what_the_kernel_could_read_and_the_recorder_could_not(facts, unseen):
@@ -96,6 +106,30 @@ def test_a_summary_lists_no_more_than_256_values():
     assert fds(257) is None
     many = batch_of(*(write(fd=fd, comm=f"{fd}", tid=1, pid=1) for fd in range(257)))
     assert {"fds", "comms"}.isdisjoint(encode_summary(summarise(many, CLOCK)))
+
+
+def test_a_summary_names_no_more_than_64_targets_and_8_kib_of_names():
+    def names(number: int, size: int) -> Any:
+        paths = [f"/{n:0{size - 1}}" for n in range(number)]
+        some = batch_of(*(write(target=Target("file", path)) for path in paths))
+        summary = summarise(some, CLOCK)
+        assert summary.kinds == {"file"}
+        return summary.targets
+
+    assert len(names(64, 128)) == 64
+    assert names(65, 16) is None
+    assert names(64, 129) is None
+    assert len(names(63, 129)) == 63
+
+
+def test_a_summary_names_sources_too_and_nothing_that_is_not_known():
+    known, unknown = Target("pipe", inode=7), Target(path="/no/kind")
+    both = summarise(batch_of(write(source=known), write(target=unknown)), CLOCK)
+    neither = summarise(batch_of(write(), write(target=unknown)), CLOCK)
+
+    assert (both.targets, both.kinds) == ({"pipe:[7]"}, {"pipe"})
+    assert (neither.targets, neither.kinds) == (None, None)
+    assert {"targets", "kinds", "payload_lost"}.isdisjoint(encode_summary(neither))
 
 
 BAD_SUMMARY = [
@@ -129,6 +163,12 @@ BAD_SUMMARY = [
     ("fds", [1.5]),
     ("comms", ["text"]),
     ("calls", [b"raw"]),
+    ("payload_lost", 3),
+    ("payload_lost", -1),
+    ("payload_lost", True),
+    ("targets", ["text"]),
+    ("targets", 5),
+    ("kinds", [b"raw"]),
 ]
 
 

@@ -21,7 +21,15 @@ from wcap.chunks import (
     encode_results,
 )
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import COLUMNS, OPTIONAL, EventBatch, EventFlag, Process, Target
+from wcap.events import (
+    COLUMNS,
+    OPTIONAL,
+    UNKNOWN_TARGET,
+    EventBatch,
+    EventFlag,
+    Process,
+    Target,
+)
 
 
 def decoded(batch: EventBatch) -> EventBatch:
@@ -70,6 +78,12 @@ def test_a_chunk_tells_nothing_of_events_that_it_does_not_hold(batch, data):
     assert sorted(set(found.process.tolist())) == list(range(len(found.processes)))
     assert sorted(set(found.comm.tolist())) == list(range(len(found.comms)))
     assert sorted(set(found.syscall.tolist())) == list(range(len(found.syscalls)))
+    pointed = {*found.target.tolist(), *found.column("source")[found.has("source")].tolist()}
+    assert sorted(pointed) == list(range(len(found.targets)))
+    addresses = found.column("address")[found.has("address")].tolist()
+    assert sorted(set(addresses)) == list(range(len(found.addresses)))
+    for name in OPTIONAL:
+        assert not found.column(name)[~found.has(name)].any()
     secret = b"secret arguments"
     hidden = batch_of(write(b"a"), write(b"b", pid=7, comm=secret[:15].decode()))
     assert secret[:15] not in encode_events(hidden.select(slice(0, 1)), CLOCK)[0]
@@ -109,6 +123,14 @@ def packed(**keys: object) -> dict[str, object]:
     return {"data": msgpack.packb(keys)}
 
 
+FILE, PIPE = Target("file", "/x", (8, 1), 2**64 - 1, deleted=True), Target("pipe", inode=7)
+EVERYTHING: dict[str, Any] = {
+    "target": FILE,
+    "offset": -1,
+    "source_fd": 5,
+    "source": PIPE,
+    "address": "127.0.0.1:80",
+}
 BAD_TABLES = [
     {"processes": None},
     {"processes": packed(processes=[])},
@@ -132,8 +154,41 @@ BAD_TABLES = [
             {"exe": 1},
             {"cmdline": b"a"},
             {"cmdline": ["a"]},
+            {"gid": 2**32},
+            {"cgroup": "text"},
+            {"ns_pid": -1},
         )
     ),
+    {"targets": None},
+    {"targets": []},
+    {"targets": packed(targets=[])},
+    {"targets": packed(processes=[])},
+    {"targets": packed(targets=[5])},
+    *(
+        {"targets": packed(targets=[{"kind": "file", **keys}])}
+        for keys in (
+            {"kind": b"file"},
+            {"path": "text"},
+            {"device": 5},
+            {"device": [1]},
+            {"device": [1, 2, 3]},
+            {"device": [1, 2**32]},
+            {"device": [1, True]},
+            {"inode": -1},
+            {"inode": 2**64 - 1.0},
+            {"inode": True},
+            {"local": "text"},
+            {"peer": 5},
+            {"partial": False},
+            {"partial": 1},
+            {"deleted": "true"},
+            {"from_proc": False},
+        )
+    ),
+    {"addresses": None},
+    {"addresses": []},
+    {"addresses": ["text"]},
+    {"addresses": 5},
     {"comms": None},
     {"comms": []},
     {"comms": ["text"]},
@@ -151,7 +206,7 @@ BAD_TABLES = [
     {"essential": "fd"},
     {"essential": [["fd"]]},
     {"essential": [5]},
-    *({f"column_{name}": None} for name in COLUMNS if name not in ("target", *OPTIONAL)),
+    *({f"column_{name}": None} for name in COLUMNS),
     {"column_process": {"base": 1, "width": 0}},
     {"column_process": {"base": -1, "width": 0}},
     {"column_comm": {"base": 1, "width": 0}},
@@ -164,6 +219,13 @@ BAD_TABLES = [
     {"column_captured": {"base": 2**32 + 6, "width": 0}},
     {"column_captured": {"base": -1, "width": 0}},
     {"column_flags": {"base": 2**32, "width": 0}},
+    {"column_target": {"base": 3, "width": 0}},
+    {"column_target": 5},
+    {"column_source": {"base": 3, "width": 0}},
+    {"column_source": {"base": -1, "width": 0}},
+    {"column_address": {"base": 1, "width": 0}},
+    {"column_source_fd": {"base": 2**31, "width": 0}},
+    {"column_offset": {"minus": "count", "base": 0, "width": 0}},
     {"column_cpu": {"delta-by": [[0, 0]], "base": 0, "width": 0}},
     {"column_fd": {"delta-by": [[0, 0]], "base": 0, "width": 0}},
     {"column_captured": {"minus": "captured", "base": 0, "width": 0}},
@@ -181,9 +243,66 @@ BAD_TABLES = [
 @pytest.mark.parametrize("keys", BAD_TABLES)
 def test_a_chunk_that_breaks_a_rule_is_refused(keys):
     """SPEC R15"""
-    body = changed(batch_of(write(), write()), **keys)
+    body = changed(batch_of(write(), write(**EVERYTHING)), **keys)
     with pytest.raises(CorruptionError):
         columns_of(Chunk(body, CLOCK).batch())
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_flag_without_its_column_is_refused_when_the_flags_are_looked_at(name):
+    """SPEC R15"""
+    batch = Chunk(changed(batch_of(write(flags=OPTIONAL[name])), column_flags=None), CLOCK).batch()
+    body = changed(batch_of(write()), column_flags={"base": int(OPTIONAL[name]), "width": 0})
+    flagged = Chunk(body, CLOCK).batch()
+
+    assert flagged.count.tolist() == batch.count.tolist() == [6]
+    with pytest.raises(CorruptionError, match=f"column {name} is missing|source_fd is missing"):
+        list(flagged)
+
+
+def test_a_column_that_no_flag_speaks_of_is_read():
+    body = changed(batch_of(write()), column_offset={"base": 5, "width": 0})
+    batch = Chunk(body, CLOCK).batch()
+
+    assert batch.column("offset").tolist() == [5]
+    assert next(iter(batch)).offset is None
+
+
+def test_an_event_has_what_it_was_given_and_no_more():
+    """SPEC W13"""
+    first, second = decoded(batch_of(write(address="@x"), write(**EVERYTHING)))
+
+    assert (first.target, first.offset, first.source_fd) == (UNKNOWN_TARGET, None, None)
+    assert (first.source, first.address) == (None, "@x")
+    assert (second.target, second.offset, second.source_fd) == (FILE, -1, 5)
+    assert (second.source, second.address) == (PIPE, "127.0.0.1:80")
+
+
+@pytest.mark.parametrize(
+    ("facts", "keys", "names"),
+    [
+        ({}, set(), set()),
+        ({"offset": 0}, set(), {"offset"}),
+        ({"target": FILE}, {"targets"}, {"target"}),
+        ({"source_fd": 0}, {"targets"}, {"target", "source_fd", "source"}),
+        ({"address": ""}, {"addresses"}, {"address"}),
+    ],
+)
+def test_what_no_event_of_a_chunk_has_takes_no_room_in_it(facts, keys, names):
+    """SPEC W7"""
+    body = msgpack.unpackb(encode_events(batch_of(write(), write(**facts)), CLOCK)[0])
+
+    assert {"targets", "addresses", "essential"} & {*body} == keys
+    assert {"target", *OPTIONAL} & {*body["columns"]} == names
+
+
+def test_a_chunk_with_events_recorded_at_exit_says_that_this_is_essential():
+    """SPEC W12"""
+    batch = batch_of(write(), write(flags=EventFlag.AT_EXIT))
+    body = msgpack.unpackb(encode_events(batch, CLOCK)[0])
+
+    assert body["essential"] == ["at-exit"]
+    assert [event.duration_ns for event in decoded(batch)] == [1500, None]
 
 
 def test_a_payload_that_would_unpack_to_more_than_memory_is_refused():
@@ -195,13 +314,12 @@ def test_a_payload_that_would_unpack_to_more_than_memory_is_refused():
         list(Chunk(body, CLOCK).batch())
 
 
-def test_a_table_that_would_unpack_to_more_than_memory_is_refused():
+@pytest.mark.parametrize("name", ["processes", "targets"])
+def test_a_table_that_would_unpack_to_more_than_memory_is_refused(name):
     """SPEC R4"""
-    lists = b"\x81\xa9processes\xdd\x00\x10\x00\x00" + b"\x90" * 2**20
-    body = changed(
-        batch_of(write()),
-        processes={"data": zstandard.ZstdCompressor().compress(lists), "size": len(lists)},
-    )
+    lists = msgpack.packb({name: []})[:-1] + b"\xdd\x00\x10\x00\x00" + b"\x90" * 2**20
+    stored = {"data": zstandard.ZstdCompressor().compress(lists), "size": len(lists)}
+    body = changed(batch_of(write()), **{name: stored})
     with pytest.raises(LimitError, match="more than 1048576 objects"):
         Chunk(body, CLOCK).batch()
 
@@ -235,6 +353,8 @@ def test_columns_are_decoded_only_when_they_are_looked_at():
     stored = [name for name in COLUMNS if name not in ("target", *OPTIONAL)]
     assert list(batch._columns) == stored
     assert len(batch._columns) == len(stored)
+    assert "offset" not in batch._columns
+    assert "newer" not in batch._columns
     assert batch.count.tolist() == [6, 6]
     assert batch.time_ns is batch.time_ns
     with pytest.raises(CorruptionError):
@@ -260,6 +380,14 @@ def test_a_chunk_too_large_to_be_read_is_not_written(monkeypatch, module, name, 
     monkeypatch.setattr(module, name, limit)
     with pytest.raises(LimitError, match=what):
         encode_events(batch, CLOCK)
+
+
+def test_a_table_of_more_bytes_than_allowed_is_refused():
+    """SPEC R4"""
+    stored = {"data": b"", "size": tables.MAX_TABLE + 1}
+    for name in ("processes", "targets"):
+        with pytest.raises(LimitError, match="8388609 bytes"):
+            Chunk(changed(batch_of(write()), **{name: stored}), CLOCK).batch()
 
 
 def test_processes_with_too_many_words_are_not_written():
@@ -378,6 +506,8 @@ KEYS = [
     "processes",
     "comms",
     "syscalls",
+    "targets",
+    "addresses",
     "columns",
     "payload",
     "essential",
@@ -390,7 +520,7 @@ KEYS = [
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, min_size=1, max_size=2))
 def test_a_chunk_with_any_value_raises_a_format_error_and_nothing_else(keys):
     """SPEC R19"""
-    batch = batch_of(write(), write(cpu=1, flags=UNFINISHED))
+    batch = batch_of(write(), write(cpu=1, flags=UNFINISHED, **EVERYTHING))
     try:
         body = changed(batch, **dict(sorted(keys.items(), reverse=True)))
     except (TypeError, KeyError):

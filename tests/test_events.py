@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import batches
 from support import STARTED_NS, batch_of, write
 
-from wcap.events import COLUMNS, EventBatch, EventFlag, error_name, gather
+from wcap.events import COLUMNS, EventBatch, EventFlag, Target, error_name, gather
 
 
 def test_an_event_says_what_was_asked_captured_and_returned():
@@ -25,6 +25,27 @@ def test_an_event_says_what_was_asked_captured_and_returned():
 def test_an_event_without_a_result_has_none(flag):
     (event,) = batch_of(write(flags=flag, returned=5))
     assert (event.returned, event.duration_ns) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        (Target(), None),
+        (Target(path="/x"), None),
+        (Target("anonymous", "[eventfd]", inode=7), "anon_inode:[eventfd]"),
+        (Target("anonymous"), "anon_inode:?"),
+        (Target("file", "/tmp/x", (8, 1), 7), "/tmp/x"),
+        (Target("pipe", "x", partial=True, deleted=True), "…/x (deleted)"),
+        (Target("pipe", inode=7), "pipe:[7]"),
+        (Target("socket"), "socket:[?]"),
+        (Target("tcp", local="[::1]:5", peer="[::1]:80"), "tcp [::1]:5→[::1]:80"),
+        (Target("udp", local="0.0.0.0:53"), "udp 0.0.0.0:53"),
+        (Target("unix", inode=7, peer="@bus"), "unix [7]→@bus"),
+        (Target("unix", peer="[9]"), "unix [?]→[9]"),
+    ],
+)
+def test_a_target_has_the_name_that_section_4_2_of_the_spec_gives_it(target, name):
+    assert target.name == name
 
 
 def test_flags_have_names_and_unknown_ones_are_kept():

@@ -10,6 +10,7 @@ from support import CLOCK, HEADER
 
 from wcap.envelope import encode_frame
 from wcap.errors import CorruptionError
+from wcap.events import Bypass
 from wcap.fields import text
 from wcap.format import (
     FOOTER_SIZE,
@@ -61,6 +62,7 @@ def depth(value):
         command=st.none() | st.lists(st.binary(max_size=9).map(text), max_size=3).map(tuple),
         versions=st.dictionaries(TEXT, TEXT, max_size=3),
         warnings=st.lists(TEXT, max_size=3).map(tuple),
+        at=st.sampled_from(["enter", "exit"]) | TEXT,
     )
 )
 def test_any_header_comes_back(header):
@@ -72,8 +74,8 @@ def test_what_is_not_known_has_no_key():
     header = msgpack.unpackb(encode_header(Header(CLOCK, 4096, ("write",))))
     end = msgpack.unpackb(encode_end(End("signal", 1, 2)))
 
-    assert {"transport", "host", "boot_id", "command"}.isdisjoint(header)
-    assert {"unfollowed", "exit_status", "warnings"}.isdisjoint(end)
+    assert {"transport", "host", "boot_id", "command", "at"}.isdisjoint(header)
+    assert {"unfollowed", "exit_status", "warnings", "bypassed"}.isdisjoint(end)
     assert None not in [*header.values(), *end.values()]
 
 
@@ -98,6 +100,7 @@ BAD_HEADER = [
     {"kernel": {6: "release"}},
     {"host": b"raw"},
     {"boot_id": 1},
+    {"at": 1},
     {"command": ["text"]},
     {"command": b"raw"},
     {"versions": {"wcap": 1}},
@@ -144,6 +147,14 @@ def test_any_gaps_come_back(some):
         {"last_ns": -(2**63)},
         {"last_ns": None},
         {"cause": b"full"},
+        {"processes": 5},
+        {"processes": [5]},
+        {"processes": [[1]]},
+        {"processes": [[1, 2, 3]]},
+        {"processes": [[2**32, 1]]},
+        {"processes": [[-1, 1]]},
+        {"processes": [[1, -1]]},
+        {"processes": [[1, "1"]]},
     ],
 )
 def test_a_gap_that_breaks_a_rule_is_refused(keys):
@@ -169,6 +180,13 @@ def test_gaps_are_maps(value):
         decode_gaps(msgpack.packb({"gaps": [value]}), CLOCK)
 
 
+BYPASSED = st.builds(
+    Bypass,
+    pid=st.integers(0, 2**32 - 1),
+    comm=st.binary(max_size=15).map(text),
+    how=st.sampled_from(["io_uring", "compat"]) | TEXT,
+    count=st.none() | MOMENTS,
+)
 COUNTS = st.dictionaries(TEXT, MOMENTS, max_size=3)
 
 
@@ -185,6 +203,7 @@ COUNTS = st.dictionaries(TEXT, MOMENTS, max_size=3)
         unfollowed=st.integers(0, 2**31),
         exit_status=st.none() | st.integers(-64, 255),
         warnings=st.lists(TEXT, max_size=3).map(tuple),
+        bypassed=st.lists(BYPASSED, max_size=3).map(tuple),
     )
 )
 def test_any_end_comes_back(end):
@@ -214,11 +233,43 @@ def test_any_end_comes_back(end):
         {"exit_status": "0"},
         {"warnings": "text"},
         {"warnings": [b"raw"]},
+        {"bypassed": {}},
+        {"bypassed": [5]},
+        *(
+            {"bypassed": [{"pid": 1, "comm": b"a", "how": "compat", **keys}]}
+            for keys in (
+                {"pid": None},
+                {"pid": 2**32},
+                {"comm": "text"},
+                {"comm": None},
+                {"how": None},
+                {"how": b"raw"},
+                {"count": -1},
+                {"count": "1"},
+            )
+        ),
     ],
 )
 def test_an_end_that_breaks_a_rule_is_refused(keys):
     with pytest.raises(CorruptionError):
         decode_end(changed(encode_end(End("signal", 1, 2, {0: 5})), **keys))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"lost": {"other": 1}},
+        {"lost_results": {"other": 1}},
+        {"unfollowed": 1},
+        {"bypassed": (Bypass(1, "a", "compat"),)},
+        {"reason": "error"},
+    ],
+)
+def test_an_end_that_tells_of_something_missing_is_short(facts):
+    complete = {"reason": "signal", "clock_ns": 1, "wall_ns": 2}
+
+    assert not End(**complete).short
+    assert End(**{**complete, **facts}).short
 
 
 def test_an_index_comes_back():

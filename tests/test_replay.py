@@ -189,6 +189,25 @@ def test_an_unreadable_write_is_missing_in_full():
     assert (result.writes, result.missing) == (1, 9)
 
 
+def test_what_a_call_without_a_payload_wrote_is_a_hole_of_its_own():
+    moved = write(b"", count=9, returned=7, flags=EventFlag.NO_PAYLOAD, syscall="sendfile")
+    failed = write(b"", count=9, returned=-32, flags=EventFlag.NO_PAYLOAD)
+
+    result = replay([batch_of(moved, write(), failed)], Stage(), delay=False)
+
+    assert (result.writes, result.missing, result.moved, result.unknown) == (1, 0, 7, 0)
+    assert not result.complete
+
+
+def test_a_message_that_was_not_sent_is_neither_played_nor_missing():
+    stage = Stage()
+
+    result = replay([batch_of(write(flags=EventFlag.UNSENT))], stage, delay=False)
+
+    assert stage.data == b""
+    assert (result.writes, result.complete) == (0, True)
+
+
 def test_huge_results_are_counted_exactly():
     stage = Stage()
 

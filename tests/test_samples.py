@@ -12,11 +12,13 @@ import pytest
 import wcap
 from wcap.cli import main
 from wcap.errors import TruncatedError
+from wcap.events import EventFlag
+from wcap.syscalls import SYSCALLS
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-CAPTURES = ("binary", "hello", "interrupted", "lossy", "threads")
+CAPTURES = ("binary", "calls", "exits", "hello", "interrupted", "lossy", "threads")
 # How the commands of samples/README.md end: these captures lack something, and status 3 says so.
-INCOMPLETE = ("interrupted", "lossy")
+INCOMPLETE = ("exits", "interrupted", "lossy")
 COMMANDS = [
     line.removeprefix("    $ ")
     for line in (SAMPLES / "README.md").read_text().splitlines()
@@ -81,6 +83,28 @@ def test_the_lossy_sample_accounts_for_every_event():
     assert kept > 0
     assert lost == sum(capture.end.lost.values()) > 0
     assert sum(capture.end.sequences.values()) == kept + lost
+
+
+def test_the_calls_sample_has_every_call_and_every_fact_about_one():
+    with wcap.open(SAMPLES / "calls.wcap") as capture:
+        events = list(capture)
+
+    assert {event.syscall for event in events} == {*capture.header.syscalls} == {*SYSCALLS}
+    for name in ("offset", "source_fd", "source", "address"):
+        assert any(getattr(event, name) is not None for event in events)
+    assert {event.target.kind for event in events} >= {"file", "pipe", "tcp", "udp", "unix", "tty"}
+
+
+def test_the_exits_sample_lacks_what_a_reader_has_to_be_told():
+    with wcap.open(SAMPLES / "exits.wcap") as capture:
+        events = list(capture)
+
+    assert {event.duration_ns for event in events} == {None}
+    assert None not in {event.returned for event in events}
+    assert capture.header.at == "exit"
+    assert any(EventFlag.PAYLOAD_LOST in event.flags for event in events)
+    assert [bypass.how for bypass in capture.end.bypassed] == ["io_uring", "compat"]
+    assert capture.gaps[0].processes
 
 
 def test_the_readme_names_every_sample():

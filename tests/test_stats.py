@@ -9,12 +9,19 @@ from hypothesis import strategies as st
 from support import STARTED_NS, batch_of, write, write_capture
 
 import wcap
-from wcap.events import EventBatch, EventFlag, Process
+from wcap.events import UNKNOWN_TARGET, EventBatch, EventFlag, Process, Target
 from wcap.filters import Filter
 from wcap.stats import GROUPINGS, OCTAVES, Tally, collect, octaves, ranked
 from wcap.timeline import Timeline
 
 NO_RESULT = (EventFlag.UNFINISHED, EventFlag.RESULT_LOST, EventFlag.UNSENT)
+TARGETS = (
+    UNKNOWN_TARGET,
+    Target("file", "/a"),
+    Target("file", "/a", from_proc=True),
+    Target("file", "/b"),
+    Target("pipe", inode=7),
+)
 HUGE = (1 << 64) - 1
 
 events = st.builds(
@@ -31,6 +38,7 @@ events = st.builds(
     duration_ns=st.integers(0, 1 << 40),
     flags=st.sampled_from([EventFlag(0), *EventFlag]),
     syscall=st.sampled_from(["write", "writev"]),
+    target=st.sampled_from(TARGETS),
 )
 
 
@@ -49,6 +57,8 @@ def key_of(row, by):
         "fd": (owner, row["fd"]),
         "syscall": (row["syscall"],),
         "tid": (owner, row["tid"], row["comm"]),
+        "target": (row["target"].name,),
+        "kind": (row["target"].kind,),
     }[by]
 
 
@@ -90,7 +100,10 @@ def test_counts_besides_the_sums_are_right_too(rows, size):
     assert stats.unreadable == sum(row["flags"] == EventFlag.UNREADABLE for row in rows)
     assert stats.errors == Counter(-row["returned"] for row in known if row["returned"] < 0)
     sizes = Counter(row["count"].bit_length() for row in rows)
-    durations = Counter(row["duration_ns"].bit_length() for row in known)
+    assert stats.payload_lost == sum(row["flags"] == EventFlag.PAYLOAD_LOST for row in rows)
+    assert stats.without_payload == sum(row["flags"] == EventFlag.NO_PAYLOAD for row in rows)
+    timed = [row for row in known if row["flags"] != EventFlag.AT_EXIT]
+    durations = Counter(row["duration_ns"].bit_length() for row in timed)
     assert stats.sizes.tolist() == [sizes[octave] for octave in range(OCTAVES)]
     assert stats.durations.tolist() == [durations[octave] for octave in range(OCTAVES)]
     times = [row["time_ns"] for row in rows]
@@ -144,6 +157,25 @@ def test_a_process_without_a_known_leader_is_named_by_its_comm():
     groups = collect([batch_of(row)]).groups["process"]
 
     assert list(groups) == [((100, "worker", None),)]
+
+
+def test_targets_of_one_name_are_one_group_and_all_unknown_ones_another():
+    batch = batch_of(*[write(target=target) for target in TARGETS])
+
+    groups = collect([batch], by=["target", "kind"]).groups
+
+    assert {key: tally.events for key, tally in groups["target"].items()} == {
+        (None,): 1, ("/a",): 2, ("/b",): 1, ("pipe:[7]",): 1,
+    }  # fmt: skip
+    assert {key: tally.events for key, tally in groups["kind"].items()} == {
+        (None,): 1, ("file",): 3, ("pipe",): 1,
+    }  # fmt: skip
+
+
+def test_what_a_call_without_a_payload_wrote_counts_as_written_and_not_as_captured():
+    stats = collect([batch_of(write(b"", count=9, returned=7, flags=EventFlag.NO_PAYLOAD))])
+
+    assert stats.total == Tally(events=1, asked=9, captured=0, written=7)
 
 
 def test_groups_are_ranked_by_bytes_then_by_events():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write
 
 import wcap
-from wcap.events import EventFlag, Gap
+from wcap.events import Bypass, EventFlag, Gap
 from wcap.format import FrameType
 from wcap.sources import FileSource
 from wcap.summary import examine
@@ -191,12 +191,30 @@ def test_losses_that_only_the_end_tells_of_are_noticed(path):
     assert not facts.complete
 
 
-@pytest.mark.parametrize("flag", [EventFlag.RESULT_LOST, EventFlag.UNREADABLE])
-def test_a_lost_result_and_a_payload_only_the_kernel_read_are_something_missing(path, flag):
+@pytest.mark.parametrize(
+    "flag", [EventFlag.RESULT_LOST, EventFlag.UNREADABLE, EventFlag.PAYLOAD_LOST]
+)
+def test_a_lost_result_and_a_payload_only_the_kernel_has_are_something_missing(path, flag):
     facts = facts_of(path, batch_of(write(b"", count=6, flags=flag)))
 
     assert not facts.complete
-    assert facts.results_lost + facts.unseen == 1
+    assert facts.results_lost + facts.unseen + facts.payload_lost == 1
+
+
+@pytest.mark.parametrize(
+    "flag", [EventFlag.NO_PAYLOAD, EventFlag.UNSENT, EventFlag.UNSENT | EventFlag.UNREADABLE]
+)
+def test_a_call_without_a_payload_and_a_message_not_sent_are_nothing_missing(path, flag):
+    facts = facts_of(path, batch_of(write(b"", count=6, returned=0, flags=flag)))
+
+    assert facts.complete
+    assert facts.written == 0
+
+
+def test_a_process_that_wrote_past_the_recorder_is_something_missing(path):
+    facts = facts_of(path, numbered(1), bypassed=(Bypass(812, "foo", "io_uring", 5),))
+
+    assert not facts.complete
 
 
 def test_a_payload_that_the_kernel_could_not_read_either_is_nothing_missing(path):

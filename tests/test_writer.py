@@ -16,7 +16,7 @@ import wcap
 from wcap import chunks, writer
 from wcap.envelope import MAGIC_SIZE, decode_envelope, decode_preamble
 from wcap.errors import LimitError
-from wcap.events import EventFlag, Gap
+from wcap.events import TARGET_KINDS, EventFlag, Gap, Target
 from wcap.format import FrameType
 from wcap.reader import Capture
 from wcap.writer import CaptureWriter, open_output
@@ -150,7 +150,8 @@ def test_an_index_of_the_fullest_summaries_can_be_read(monkeypatch):
     some = batch_of(
         *(
             write(b"", fd=2**30 + n, tid=2**30 + n, pid=2**30 + n, cpu=n, comm=f"{n:015}",
-                  syscall=f"call {n:015}")
+                  syscall=f"call {n:015}", flags=EventFlag.PAYLOAD_LOST,
+                  target=Target(TARGET_KINDS[n % len(TARGET_KINDS)], f"/{n % 55:0140}"))
             for n in range(256)
         )
     )  # fmt: skip

@@ -172,10 +172,6 @@ def decode_summary(value: Mapping[str, Any]) -> Summary:
     events = fields.number("events", 1)
     if events > MAX_EVENTS:
         raise LimitError(f"a chunk of {events} events, {MAX_EVENTS} allowed")
-    sequences = tuple((row[0], row[1], row[2], row[3]) for row in fields.rows("sequences", 4))
-    of_cpus = sum(row[3] for row in sequences)
-    if of_cpus != events:
-        raise CorruptionError(f"a summary's CPUs have {of_cpus} events, {events} expected")
     comms, targets = listed("comms", bytes), listed("targets", bytes)
     return Summary(
         events=events,
@@ -189,7 +185,7 @@ def decode_summary(value: Mapping[str, Any]) -> Summary:
         unseen=fields.number("unseen", 0, events),
         unfinished=fields.number("unfinished", 0, events),
         results_lost=fields.number("results_lost", 0, events),
-        sequences=sequences,
+        sequences=_decode_sequences(fields, events),
         pids=listed("pids", int),
         tids=listed("tids", int),
         fds=listed("fds", int),
@@ -199,3 +195,11 @@ def decode_summary(value: Mapping[str, Any]) -> Summary:
         targets=None if targets is None else frozenset(map(text, targets)),
         kinds=listed("kinds", str),
     )
+
+
+def _decode_sequences(fields: Fields, events: int) -> tuple[tuple[int, int, int, int], ...]:
+    rows = tuple((row[0], row[1], row[2], row[3]) for row in fields.rows("sequences", 4))
+    of_cpus = sum(row[3] for row in rows)
+    if of_cpus != events:
+        raise CorruptionError(f"a summary's CPUs have {of_cpus} events, {events} expected")
+    return rows

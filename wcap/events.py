@@ -135,16 +135,21 @@ class Target:
         if self.kind is None:
             return None
         if self.kind == "anonymous":
-            return f"anon_inode:{self.path or '?'}"
+            return f"anon_inode:{'?' if self.path is None else self.path}"
         if self.path is not None:
             return f"{'…/' * self.partial}{self.path}{' (deleted)' * self.deleted}"
+        inode = "?" if self.inode is None else self.inode
         if self.local is None and self.peer is None:
-            return f"{self.kind}:[{'?' if self.inode is None else self.inode}]"
+            return f"{self.kind}:[{inode}]"
         peer = "" if self.peer is None else f"→{self.peer}"
-        return f"{self.kind} {self.local or f'[{self.inode}]'}{peer}"
+        return f"{self.kind} {f'[{inode}]' if self.local is None else self.local}{peer}"
 
 
 UNKNOWN_TARGET = Target()
+
+
+# How a process can pass the tracepoints by, and what is said of it.
+BYPASSES = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +168,8 @@ class Bypass:
     @property
     def told(self) -> str:
         """What the process did, such as ``process 812 (foo) wrote through io_uring``."""
-        what = {"io_uring": "wrote through io_uring", "compat": "is a 32-bit program"}
-        return f"process {self.pid} ({self.comm}) {what.get(self.how, f'wrote by {self.how}')}"
+        what = BYPASSES.get(self.how, f"wrote past the recorder ({self.how})")
+        return f"process {self.pid} ({self.comm}) {what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def decode_header(body: bytes) -> Header:
     """Decode the body of a HEADER frame."""
     fields = decode_map(body)
     clock = Fields(fields.take("clock", dict))
-    command = fields.find_each("command", bytes)
+    command, at = fields.find_each("command", bytes), fields.find("at", str)
     return Header(
         clock=Clock(clock.take("name", str), *_anchor(clock)),
         snaplen=fields.number("snaplen", 0, MAX_UINT32),
@@ -141,7 +141,7 @@ def decode_header(body: bytes) -> Header:
         command=None if command is None else tuple(map(text, command)),
         versions=fields.words("versions"),
         warnings=fields.find_each("warnings", str) or (),
-        at=fields.find("at", str) or AT_ENTER,
+        at=AT_ENTER if at is None else at,
     )
 
 

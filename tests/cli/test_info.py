@@ -193,6 +193,7 @@ def test_json_has_the_documented_keys(path, capsys):
         unreadable=st.integers(0, 2),
         unseen=st.integers(0, 1),
         results_lost=st.integers(0, 1),
+        payload_lost=st.integers(0, 1),
         truncated=st.integers(0, 1),
         unfinished=st.integers(0, 1),
         discrepancies=st.dictionaries(st.integers(0, 2), st.sampled_from([-1, 1])),
@@ -209,6 +210,7 @@ def test_json_has_the_documented_keys(path, capsys):
             wall_ns=st.just(0),
             lost=st.dictionaries(st.just("full"), st.integers(0, 6)),
             lost_results=st.dictionaries(st.just("full"), st.integers(0, 1)),
+            bypassed=st.lists(st.just(Bypass(1, "foo", "compat")), max_size=2).map(tuple),
         ),
     )
 )
@@ -309,6 +311,76 @@ ring buffer full
 """)
 
 
+def test_a_gap_says_whose_events_it_took_as_far_as_that_is_known(path, capsys):
+    known = dataclasses.replace(FULL, processes=((812, 4), (7, 1)))
+    many = dataclasses.replace(FULL, cpu=1, processes=tuple((pid, 1) for pid in range(30)))
+    write_capture(path, batch_of(write()), gaps=[known, many])
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert "Z: ring buffer full; 4 of process 812, 1 of process 7\n" in out
+    assert "1 of process 19, and of 10 more processes (--json)\n" in out
+    assert found["gaps"][0]["processes"] == [[812, 4], [7, 1]]
+    assert len(found["gaps"][1]["processes"]) == 30
+
+
+@pytest.mark.parametrize(
+    ("bypass", "said"),
+    [
+        (
+            Bypass(812, "foo", "io_uring", 1009),
+            "process 812 (foo) wrote through io_uring: 1,009 requests are not in this capture",
+        ),
+        (
+            Bypass(812, "foo", "io_uring", 1),
+            "process 812 (foo) wrote through io_uring: 1 request is not in this capture",
+        ),
+        (
+            Bypass(812, "foo", "compat"),
+            "process 812 (foo) is a 32-bit program: its writes are not in this capture",
+        ),
+        (
+            Bypass(812, "\x1b[1m", "\x1b[2m"),
+            "process 812 (\\x1b[1m) wrote past the recorder (\\x1b[2m): its writes are not in this "
+            "capture",
+        ),
+    ],
+)
+def test_a_process_that_wrote_past_the_recorder_is_named(path, capsys, bypass, said):
+    closed(path, batch_of(write()), bypassed=(bypass,))
+
+    status, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert status == 3
+    assert out.endswith(f"\nincomplete:\n  {said}\n")
+    assert found["bypassed"] == [dataclasses.asdict(bypass)]
+    assert len(found["missing"]) == 1
+
+
+def test_many_processes_that_wrote_past_the_recorder_are_not_all_listed(path, capsys):
+    closed(path, bypassed=tuple(Bypass(pid, "foo", "compat") for pid in range(30)))
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert out.count("(foo)") == 20
+    assert out.endswith("  10 more processes wrote past the recorder (--json)\n")
+    assert len(found["bypassed"]) == 30
+
+
+@pytest.mark.parametrize(("at", "said"), [("enter", "each"), ("exit", "each, at exit")])
+def test_that_calls_were_recorded_at_exit_is_said(path, capsys, at, said):
+    write_capture(path, header=dataclasses.replace(HEADER, at=at))
+
+    _, out = run(capsys, path)
+    _, found = run_json(capsys, path)
+
+    assert f"captured          write; up to 4,096 bytes of {said}\n" in out
+    assert found["header"]["at"] == at
+
+
 def test_many_gaps_are_not_all_listed_but_json_has_them(path, capsys):
     gaps = [Gap(cpu, 1, 5, 5, 1, 2, "ring buffer full") for cpu in range(1, 31)]
     write_capture(path, batch_of(write()), gaps=gaps)
@@ -363,6 +435,7 @@ def test_what_the_recorder_counted_must_agree(path, capsys, facts, verdict):
             "1 payload could not be read, and the kernel took more than was captured, or may have",
         ),
         (EventFlag.RESULT_LOST, "results of 1 event lost"),
+        (EventFlag.PAYLOAD_LOST, "the end of 1 payload lost: the kernel's buffer was full"),
     ],
 )
 def test_what_an_event_lacks_is_something_missing(path, capsys, flag, verdict):
@@ -440,23 +513,3 @@ def test_what_is_no_capture_is_refused_in_one_line(path, capsys):
     assert out == ""
     assert err.startswith(f"wcap: {path}: not a wcap capture")
     assert err.count("\n") == 1
-
-
-def test_a_gap_names_the_processes_that_lost_events(path, capsys):
-    gap = Gap(0, 2, 9, 8, 1, 2, "buffer-full", ((812, 5), (815, 2)))
-    write_capture(path, batch_of(write()), gaps=[gap])
-
-    _, out = run(capsys, path)
-    _, found = run_json(capsys, path)
-
-    assert "buffer-full, 5 of process 812, 2 of process 815" in out
-    assert found["gaps"][0]["processes"] == [[812, 5], [815, 2]]
-
-
-def test_payloads_whose_end_was_lost_are_something_missing(path, capsys):
-    closed(path, batch_of(write(b"abc", count=9, flags=EventFlag.PAYLOAD_LOST)))
-
-    status, out = run(capsys, path)
-
-    assert status == 3
-    assert "the end of 1 payload lost: the kernel's buffer was full" in out

@@ -8,7 +8,7 @@ import pytest
 from support import batch_of, write, write_capture
 
 from wcap.cli import main
-from wcap.events import EventFlag, Gap
+from wcap.events import EventFlag, Gap, Target
 from wcap.replay import Clock, replay
 
 SECOND = 1_000_000_000
@@ -146,6 +146,54 @@ def test_writes_without_a_result_are_told_and_make_the_status_3(tmp_path, capsys
     out, err = capsys.readouterr()
     assert out == "asking"
     assert "1 write of unknown result" in err
+
+
+def test_bytes_that_no_payload_was_recorded_of_are_told_and_make_the_status_3(tmp_path, capsys):
+    moved = write(b"", count=4096, syscall="sendfile", flags=EventFlag.NO_PAYLOAD)
+    run = write_capture(tmp_path / "run.wcap", batch_of(write(), moved))
+
+    assert main(["replay", str(run), "--no-delay"]) == 3
+
+    out, err = capsys.readouterr()
+    assert out == "hello\n"
+    said = "4,096 bytes written by calls such as sendfile, which have no payload"
+    assert err == f"wcap: {run}: {said}\n"
+
+
+@pytest.fixture
+def reused(tmp_path):
+    """Descriptors 1 and 3 that stood for one thing after the other."""
+    log, page = Target("file", "/var/log/x"), Target("file", "/srv/page")
+    return write_capture(
+        tmp_path / "run.wcap",
+        batch_of(
+            write(b"a", fd=1, target=log),
+            write(b"b", fd=3, target=page),
+            write(b"c", fd=3, target=log),
+            write(b"d", fd=1, target=page),
+            write(b"e", fd=2),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], b"ade"),
+        (["--fd", "3"], b"bc"),
+        (["--target", "/var/log/x"], b"ac"),
+        (["--target", "/var/log/x", "--fd", "1,2"], b"a"),
+        (["--target-kind", "file"], b"abcd"),
+        (["--target", "!/srv/*"], b"ae"),
+        (["--fd", "!2"], b"ad"),
+    ],
+)
+def test_targets_choose_among_descriptors_that_were_used_again(
+    options, expected, reused, capsysbinary
+):
+    assert main(["replay", str(reused), "--no-delay", *options]) == 0
+
+    assert capsysbinary.readouterr().out == expected
 
 
 def test_lost_events_make_the_status_3(tmp_path, capsys):

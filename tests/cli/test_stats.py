@@ -10,7 +10,7 @@ from support import STARTED_NS, batch_of, write, write_capture
 
 from wcap.cli import main
 from wcap.cli.stats import By
-from wcap.events import EventFlag, Gap
+from wcap.events import EventFlag, Gap, Target
 from wcap.stats import GROUPINGS
 
 MS = 1_000_000
@@ -52,7 +52,7 @@ captured   116  bytes, 116 B, 1 payload cut
 written    110  bytes, 110 B
 failed       1
 short        1  the kernel took only a part
-no result    1  unfinished, or the result was lost
+no result    1  unfinished, not sent, or the result was lost
 
 PID  NAME   EVENTS  ASKED  CAPTURED  WRITTEN  FAILED
   7  srv         1    100       100      100       0
@@ -122,6 +122,8 @@ def test_json_has_the_documented_keys(capture, capsys):
         "short_events": 1,
         "truncated_events": 1,
         "unreadable_events": 0,
+        "payload_lost_events": 0,
+        "no_payload_events": 0,
         "no_result_events": 1,
         "lost": 0,
         "first_ns": STARTED_NS,
@@ -142,6 +144,55 @@ PID  NAME   TID  COMM    EVENTS  ASKED  CAPTURED  WRITTEN  FAILED
 100  hello  100  hello        4     21        16       10       1
 """
     )
+
+
+@pytest.fixture
+def placed(tmp_path):
+    log = Target("file", "/var/log/x")
+    web = Target("tcp", local="10.0.0.1:5", peer="10.0.0.2:80")
+    nowhere = {"data": b"", "count": 900, "flags": EventFlag.NO_PAYLOAD, "syscall": "sendfile"}
+    return str(
+        write_capture(
+            tmp_path / "run.wcap",
+            batch_of(
+                write(b"12345", fd=3, target=log),
+                write(b"12345", fd=9, pid=7, target=log, flags=EventFlag.PAYLOAD_LOST, count=9),
+                write(fd=4, target=web, source_fd=3, source=log, **nowhere),
+                write(b"1", target=Target("\x1b", "/\x1b")),
+                write(b"1"),
+            ),
+        )
+    )
+
+
+def test_by_target_and_by_kind_tell_where_to(placed, capsys):
+    assert main(["stats", placed, "--by", "target", "--by", "kind"]) == 0
+
+    totals, targets, kinds = capsys.readouterr().out.split("\n\n")
+    assert totals.splitlines()[1:] == [
+        "asked       916  bytes, 916 B",
+        "captured     12  bytes, 12 B, 1 payload lost",
+        "written     916  bytes, 916 B",
+        "no payload    1  calls that have none, such as sendfile",
+    ]
+    assert targets.splitlines() == [
+        "TARGET                      EVENTS  ASKED  CAPTURED  WRITTEN  FAILED",
+        "tcp 10.0.0.1:5→10.0.0.2:80       1    900         0      900       0",
+        "/var/log/x                       2     14        10       14       0",
+        "/\\x1b                            1      1         1        1       0",
+        "?                                1      1         1        1       0",
+    ]
+    assert [line.split()[0] for line in kinds.splitlines()] == ["KIND", "tcp", "file", "\\x1b", "?"]
+
+
+def test_json_has_null_for_a_target_that_is_not_known(placed, capsys):
+    _, found = run_json(capsys, placed, "--by", "target", "--by", "kind")
+
+    assert [group["target"] for group in found["by"]["target"]] == [
+        "tcp 10.0.0.1:5→10.0.0.2:80", "/var/log/x", "/\x1b", None,
+    ]  # fmt: skip
+    assert [group["kind"] for group in found["by"]["kind"]] == ["tcp", "file", "\x1b", None]
+    assert (found["payload_lost_events"], found["no_payload_events"]) == (1, 1)
 
 
 def test_by_may_be_repeated(capture, capsys):

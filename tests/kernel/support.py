@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import wcap
 from wcap.events import Event, EventBatch, Gap, Process
@@ -37,6 +38,94 @@ def rename(name):
 def raw_write(fd, address, count):
     return libc.write(fd, ctypes.c_void_p(address), ctypes.c_size_t(count))
 """
+
+
+# What workloads that call the kernel in ways of their own go on with. `note` leaves a fact for the
+# test to find: it writes to NOTES, which is /dev/null.
+NOTES = 99
+CALLS = f"""
+import json, socket, struct
+
+PAGE = mmap.PAGESIZE
+NOTES = {NOTES}
+os.dup2(null, NOTES)
+libc.mmap.restype = ctypes.c_void_p
+
+def note(name, value):
+    os.write(NOTES, json.dumps([name, value]).encode())
+
+def at(fd, opened):
+    os.dup2(opened, fd)
+    os.close(opened)
+
+def pipe_at(fd, capacity=1 << 20):
+    reading, writing = os.pipe()
+    at(fd, writing)
+    libc.fcntl(fd, 1031, capacity)  # F_SETPIPE_SZ
+    return reading
+
+def null_at(fd):
+    os.dup2(null, fd)
+
+def call(name, fd, *arguments):
+    # Make a system call; what are no numbers are buffers.
+    words = [ctypes.c_long(fd)]
+    for argument in arguments:
+        words.append(ctypes.c_long(argument) if isinstance(argument, int) else argument)
+    return libc.syscall(ctypes.c_long(NUMBERS[name]), *words)
+
+NUMBERS = dict(write=1, pwrite64=18, writev=20, sendto=44, sendmsg=46, tee=276, splice=275,
+    vmsplice=278, pwritev=296, sendmmsg=307, pwritev2=328, copy_file_range=326, sendfile=40)
+if os.uname().machine == "aarch64":
+    NUMBERS = dict(write=64, pwrite64=68, writev=66, sendto=206, sendmsg=211, tee=77, splice=76,
+        vmsplice=75, pwritev=70, sendmmsg=269, pwritev2=287, copy_file_range=285, sendfile=71)
+
+def vector(segments):
+    # An array of struct iovec; a segment is bytes, None for a null pointer, or (address, size).
+    words, kept = [], []
+    for segment in segments:
+        if isinstance(segment, bytes):
+            kept.append(ctypes.create_string_buffer(segment, max(len(segment), 1)))
+            segment = (ctypes.addressof(kept[-1]), len(segment))
+        words += segment or (0, 0)
+    array = (ctypes.c_uint64 * max(len(words), 1))(*words)
+    array.kept = kept
+    return array
+
+def header(segments, address=None):
+    # A struct msghdr as words.
+    iov = vector(segments)
+    name = ctypes.create_string_buffer(address, len(address)) if address else None
+    words = (ctypes.c_uint64 * 7)(ctypes.addressof(name) if name else 0, len(address or b""),
+        ctypes.addressof(iov), len(segments))
+    words.kept = iov, name
+    return words
+
+def headers(messages):
+    # An array of struct mmsghdr: each message is (segments, address).
+    made = [header(*message) for message in messages]
+    array = (ctypes.c_uint64 * (8 * len(made)))(*[word for one in made for word in (*one, 0)])
+    array.kept = made
+    return array
+
+def pages(count, protection=3):
+    return libc.mmap(None, ctypes.c_size_t(count * PAGE), protection, 0x22, -1, 0)
+
+def wait_until_asleep(pid, tid=None):
+    stat = f"/proc/{{pid}}/task/{{tid or pid}}/stat"
+    while open(stat).read().rsplit(")", 1)[1].split()[0] != "S":
+        time.sleep(0.001)
+"""
+
+
+def numbered(*names: str, first: int = 100) -> dict[str, int]:
+    """Give each name a file descriptor, for a workload to write to and a test to look for."""
+    return {name: first + place for place, name in enumerate(names)}
+
+
+def as_code(fds: Mapping[str, int]) -> str:
+    """Return the Python that knows file descriptors by name."""
+    return "".join(f"{name} = {fd}\n" for name, fd in fds.items())
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -103,6 +192,11 @@ class Recorded:
         return [event.data for event in self.events]
 
     @property
+    def notes(self) -> dict[str, Any]:
+        """What the workload noted."""
+        return dict(json.loads(event.data) for event in self.events if event.fd == NOTES)
+
+    @property
     def whole(self) -> bool:
         """Whether the file was closed in the usual way."""
         return self._capture.indexed
@@ -164,9 +258,9 @@ class Recorder:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def finish(self) -> Recorded:
+    def finish(self, patience_seconds: float = PATIENCE_SECONDS) -> Recorded:
         """Wait until the recorder has ended."""
-        stdout, said = self.process.communicate(timeout=PATIENCE_SECONDS)
+        stdout, said = self.process.communicate(timeout=patience_seconds)
         lines = (self._said + said).decode().splitlines()
         return Recorded(self.process.returncode, lines, stdout or b"", self.path)
 

@@ -8,7 +8,9 @@ import struct
 import subprocess
 
 import pytest
-from kernel.support import ENVIRONMENT, WCAP, python, record
+from kernel.support import ENVIRONMENT, WCAP, Puppet, python, record
+
+from wcap.events import Bypass
 
 pytestmark = pytest.mark.kernel
 
@@ -16,8 +18,9 @@ pytestmark = pytest.mark.kernel
 # (include/uapi/linux/io_uring.h): one request to write.
 URING = """
 import struct
-def ring():
+def ring(flags=0):
     params = bytearray(120)
+    struct.pack_into("III", params, 8, flags, 0, 1000)
     where = (ctypes.c_char * 120).from_buffer(params)
     fd = libc.syscall(425, 4, where)
     assert fd >= 0, ctypes.get_errno()
@@ -26,16 +29,16 @@ def ring():
     requests = mmap.mmap(fd, 4096, offset=0x10000000)
     return fd, queue, requests, tail, array
 
-def write_by(ring, target, text):
+def write_by(ring, target, text, operation=23, waking=0):
     fd, queue, requests, tail, array = ring
     kept = ctypes.create_string_buffer(text)
     place = struct.unpack_from("I", queue, tail)[0]
     row = place % 4
     struct.pack_into("BBHiQQIIQ", requests, 64 * row,
-        23, 0, 0, target, 0, ctypes.addressof(kept), len(text), 0, 0)
+        operation, 0, 0, target, 0, ctypes.addressof(kept), len(text), 0, 0)
     struct.pack_into("I", queue, array + 4 * row, row)
     struct.pack_into("I", queue, tail, place + 1)
-    assert libc.syscall(426, fd, 1, 1, 1, None, 0) == 1
+    assert libc.syscall(426, fd, 1, 1, 1 | waking, None, 0) == 1
     kept.value
 """
 
@@ -73,6 +76,39 @@ def test_what_is_written_through_io_uring_is_told_everywhere(tmp_path):
     assert (status, found["complete"]) == (3, False)
     [said] = [line for line in found["missing"] if "io_uring" in line]
     assert said.endswith("wrote through io_uring: 7 requests are not in this capture")
+
+
+@needs_uring
+@pytest.mark.parametrize("chosen", ["pid", "comm"])
+def test_a_ring_that_was_set_up_before_recording_began_is_told_of(chosen, tmp_path):
+    before = URING + "rename(b'ringing'); its = ring(); write_by(its, null, b'before')"
+
+    with Puppet("for _ in range(5): write_by(its, null, b'x')", before=before) as puppet:
+        option = ("-p", str(puppet.pid)) if chosen == "pid" else ("-c", "ringing")
+        done = record(*option, output=tmp_path / "a.wcap", during=puppet.perform)
+
+    assert done.end.bypassed == (Bypass(puppet.pid, "ringing", "io_uring", 5),)
+    assert done.status == 3
+
+
+@needs_uring
+def test_a_ring_that_a_thread_of_the_kernel_empties_is_told_of(tmp_path):
+    # IORING_SETUP_SQPOLL and IORING_ENTER_SQ_WAKEUP
+    code = URING + "its = ring(2); write_by(its, null, b'x', waking=2)"
+
+    done = record("--", *python(code), output=tmp_path / "a.wcap")
+
+    [bypass] = done.end.bypassed
+    assert (bypass.how, bypass.count, done.status) == ("io_uring", 1, 3)
+
+
+@needs_uring
+def test_a_ring_that_is_not_used_to_write_is_not_told_of(tmp_path):
+    code = URING + "its = ring()\nfor _ in range(7): write_by(its, null, b'', operation=0)"
+
+    done = record("--", *python(code), output=tmp_path / "a.wcap")
+
+    assert (done.end.bypassed, done.status) == ((), 0)
 
 
 # A 32-bit ELF program: write(1, "unseen\n", 7), exit(0), by int 0x80.

@@ -108,11 +108,19 @@ def sent(lengths: list[int], returned: int, **of: int) -> bytes:
 
 
 def part(
-    payload: bytes, *, sequence: int, pid: int = 100, tid: int | None = None, cpu: int = 0
+    payload: bytes,
+    *,
+    sequence: int = 0,
+    end_ns: int | None = None,
+    pid: int = 100,
+    tid: int | None = None,
+    cpu: int = 0,
+    time_ns: int = 0,
 ) -> bytes:
-    """Make the record of a part of a payload; with a sequence of 0, of one read at exit."""
+    """Make the record of a part of a payload; with ``end_ns``, of what a call's end then brings."""
     task = both(pid, pid if tid is None else tid)
-    return PART_LAYOUT.pack(PART, 0, 0, cpu, 0, task, sequence, len(payload)) + payload
+    of = sequence if end_ns is None else 1 << 63 | end_ns
+    return PART_LAYOUT.pack(PART, 0, 0, cpu, time_ns, task, of, len(payload)) + payload
 
 
 def process(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recorder import rawrecords
-from recorder.rawrecords import enter, leave, process, reread, span_of
+from recorder.rawrecords import enter, leave, part, process, reread, span_of
 
 import wcap
 from wcap.recorder.descriptions import Seen
@@ -287,3 +287,35 @@ def test_every_size_is_asserted_by_the_kernel_side():
 
     for name in sizes(at_exit=False):
         assert re.search(rf"AGREES\(\w+, {name}\);", asserted), name
+
+
+@pytest.mark.parametrize("spans", [1, 2])
+def test_parts_come_before_what_the_record_of_their_call_has(spans):
+    records = [
+        part(b"of another", sequence=7, cpu=1),
+        part(b"one ", sequence=7),
+        part(b"two ", sequence=7),
+        enter(b"three", sequence=7),
+        part(b"a ", end_ns=9, tid=5),
+        part(b"b ", end_ns=9, tid=6),
+        reread(b"c", tid=5, time_ns=9),
+    ]
+    decoder = Decoder()
+    if spans == 2:
+        decoder.decode(span_of(*records[:2]))
+        records = records[2:]
+
+    decoded = decoder.decode(span_of(*records))
+
+    assert (decoded.enters.payload, decoded.enters.captured.tolist()) == (b"one two three", [13])
+    assert decoded.exits.payloads == {0: (b"a c", 0)}
+
+
+def test_parts_whose_record_was_lost_are_not_taken_for_those_of_another():
+    decoder = Decoder()
+    decoder.decode(span_of(part(b"of a lost call", sequence=1), part(b"of a lost end", end_ns=3)))
+
+    decoded = decoder.decode(span_of(enter(b"next", sequence=2), reread(b"next", time_ns=4)))
+
+    assert decoded.enters.payload == b"next"
+    assert decoded.exits.payloads == {0: (b"next", 0)}

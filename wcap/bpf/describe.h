@@ -23,6 +23,7 @@
 /* Components of a path in one program, and programs for one path. */
 #define COMPONENTS 48
 #define ROUNDS 4
+#define CGROUP_LEVELS 64
 /* What a name takes at most, and where the last one may begin so that all else has its room. */
 #define NAME 256
 #define LONGEST_PATH 4096
@@ -284,7 +285,7 @@ static __always_inline u32 add_exe(struct cpu_state *state, u64 task, u16 *flags
 }
 
 /* The path of the cgroup (of version 2), from below the root. */
-static __always_inline u32 add_cgroup(struct cpu_state *state, u64 task)
+static __always_inline u32 add_cgroup(struct cpu_state *state, u64 task, u16 *flags)
 {
 	u32 before = state->walk.at;
 	u64 node = 0;
@@ -293,13 +294,13 @@ static __always_inline u32 add_cgroup(struct cpu_state *state, u64 task)
 	READ(node, node, CSS_SET_DFL_CGRP);
 	READ(node, node, CGROUP_KN);
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < CGROUP_LEVELS; i++) {
 		u64 parent = 0, name = 0, at = state->walk.at;
 		long size;
 
 		READ(parent, node, KERNFS_PARENT);
 		if (!parent)
-			break;
+			return state->walk.at - before;
 		READ(name, node, KERNFS_NAME);
 		VISIBLE(at);
 		if (at > LONGEST_PATH + NAME)
@@ -309,7 +310,9 @@ static __always_inline u32 add_cgroup(struct cpu_state *state, u64 task)
 			state->walk.at = at + size;
 		node = parent;
 	}
-	return state->walk.at - before;
+	*flags |= FLAG_NO_CGROUP;
+	state->walk.at = before;
+	return 0;
 }
 
 static __always_inline u32 add_cmdline(struct cpu_state *state, u64 task)
@@ -374,7 +377,7 @@ static __always_inline int send_process(void *context, struct cpu_state *state, 
 
 	state->walk.at = 0;
 	process->exe_size = add_exe(state, task, &flags);
-	process->cgroup_size = add_cgroup(state, task);
+	process->cgroup_size = add_cgroup(state, task, &flags);
 	process->cmdline_size = add_cmdline(state, task);
 	process->prefix.flags |= flags;
 	size = state->walk.at;

@@ -44,7 +44,7 @@ static __always_inline void add_peer(struct open_file *found, u64 socket)
 /* Find the file that a descriptor of the current process stands for. */
 static __always_inline bool find_file(struct open_file *found, u32 fd)
 {
-	u64 place = CURRENT_TASK(), file, most = 0, mode = 0;
+	u64 place = CURRENT_TASK(), file, dentry, most = 0, mode = 0, moves = 0;
 
 	LOAD(place, place, TASK_FILES);
 	if (!place)
@@ -66,14 +66,21 @@ static __always_inline bool find_file(struct open_file *found, u32 fd)
 		return false;
 	u64 inode = TYPED(found->inode, INODE_TYPE);
 	LOOK(found->number, inode, INODE_INO);
-	LOOK(found->name, TYPED(found->dentry, DENTRY_TYPE), DENTRY_NAME);
+	dentry = TYPED(found->dentry, DENTRY_TYPE);
+	LOOK(found->name, dentry, DENTRY_NAME);
 	LOOK16(mode, inode, INODE_MODE);
 	if ((mode & S_IFMT) == S_IFSOCK) {
 		u64 socket;
 
 		LOOK(socket, file, FILE_PRIVATE_DATA);
 		add_peer(found, socket);
+		return true;
 	}
+	/* The same file by another mount has another path; a file that is renamed, moved or deleted
+	 * while it is open has another dentry number. */
+	LOOK(found->peer[0], file, FILE_PATH + PATH_MOUNT);
+	LOOK32(moves, dentry, DENTRY_SEQ);
+	found->peer[1] = moves;
 	return true;
 }
 

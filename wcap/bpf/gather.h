@@ -1,7 +1,7 @@
 /* Reading the payload of a call: one buffer, or a vector, or messages with a vector each.
  *
- * One step is the next message, the next segment, or up to a piece of a segment. A program takes
- * STEPS of them and then goes on in itself, which the kernel allows 33 times. A whole piece is
+ * One step is a segment, or up to a piece of one. A program takes STEPS of them and then goes on in
+ * itself, which the kernel allows 33 times. A whole piece is
  * sent on as a part, and what is left goes with the record of the call, which comes last.
  */
 #pragma once
@@ -153,13 +153,15 @@ static __always_inline void end_call(struct cpu_state *state)
 	pending.pointer = call->pointer;
 	pending.count = call->count;
 	pending.shape = call->shape;
-	if (call->shape == SHAPE_MESSAGE) {
+	/* If the message itself could not be read, that is to be tried again, too. */
+	if (call->shape == SHAPE_MESSAGE && gather->first_vector) {
 		pending.pointer = gather->first_vector;
 		pending.count = gather->first_segments;
 		pending.shape = SHAPE_VECTOR;
 	}
 	pending.captured = gather->before + gather->fill;
-	if (pending.lost || call->shape == SHAPE_MESSAGES || gather->flags & FLAG_UNREADABLE)
+	if (pending.lost || call->shape == SHAPE_MESSAGES ||
+	    (gather->flags & FLAG_UNREADABLE && !(call->flags & FLAG_NO_PAYLOAD)))
 		await_end(call->pid_tgid, &pending);
 #endif
 }
@@ -178,9 +180,13 @@ static __always_inline void begin_event(struct cpu_state *state)
 
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
+	/* Of somewhat too many, which the kernel refuses, one still learns what was asked. */
+	if (segments > 2 * MAX_SEGMENTS) {
+		stop(gather, FLAG_UNREADABLE);
+		segments = 0;
+	}
 	gather->first_vector = gather->vector = vector;
-	/* Of too many the kernel takes none. */
-	gather->first_segments = gather->segments = segments > MAX_SEGMENTS ? 0 : segments;
+	gather->first_segments = gather->segments = segments;
 }
 
 static __always_inline void next_message(struct cpu_state *state)
@@ -197,19 +203,22 @@ static __always_inline void next_message(struct cpu_state *state)
 	VISIBLE(size);
 	if (size > sizeof(message))
 		return;
-	if (bpf_probe_read_user(&message, size, (void *)gather->header)) {
+#ifdef AT_EXIT
+	bool was_sent = call->shape == SHAPE_MESSAGES && (s64)gather->message < call->returned;
+
+	if (call->shape == SHAPE_MESSAGES && !was_sent && (call->returned >= 0 || gather->message))
+		gather->flags |= FLAG_UNSENT;
+#endif
+	u64 header = gather->header;
+	gather->header += sizeof(message);
+	if (bpf_probe_read_user(&message, size, (void *)header)) {
+		take_vector(gather, 0, 0);
 		stop(gather, FLAG_UNREADABLE);
 		return;
 	}
-	gather->header += sizeof(message);
 #ifdef AT_EXIT
-	if (call->shape == SHAPE_MESSAGES) {
+	if (was_sent)
 		gather->returned = message.sent;
-		if (call->returned < 0 && gather->message == 0)
-			gather->returned = call->returned;
-		else if ((s64)gather->message >= call->returned)
-			gather->flags |= FLAG_UNSENT;
-	}
 #endif
 	call->address = message.name;
 	call->address_size = message.name_size;
@@ -255,7 +264,7 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 		send_part(context, state);
 		if (gather->stopped)
 			gather->left = 0;
-		return;
+		return; /* and not on: the verifier would walk all that follows twice */
 	}
 	if (size > PIECE - at)
 		size = PIECE - at;
@@ -281,33 +290,30 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	}
 }
 
-/* Do one step; say whether there is another. */
+/* Do one step; say whether there is another. Of small messages, each is one step. */
 static __always_inline bool step(void *context, struct cpu_state *state)
 {
 	struct gather *gather = &state->gather;
 
-	if (gather->left) {
-		next_piece(context, state);
-		return true;
-	}
-	if (gather->segments) {
-		next_segment(gather);
-		return true;
-	}
-	if (gather->open) {
-		gather->open = 0;
-		if (gather->reread)
-			send_reread(context, state);
-		else
-			send_enter(context, state);
-		return true;
-	}
-	if (gather->messages) {
+	if (!gather->open) {
+		if (!gather->messages) {
+			end_call(state);
+			return false;
+		}
 		next_message(state);
-		return true;
 	}
-	end_call(state);
-	return false;
+	if (!gather->left && gather->segments)
+		next_segment(gather);
+	if (gather->left)
+		next_piece(context, state);
+	if (gather->left || gather->segments)
+		return true;
+	gather->open = 0;
+	if (gather->reread)
+		send_reread(context, state);
+	else
+		send_enter(context, state);
+	return true;
 }
 
 /* There are no more steps: the messages that are left are lost, and said to be. */
@@ -376,11 +382,19 @@ static __always_inline void set_out_again(struct cpu_state *state, const struct 
 
 	gather->messages = gather->before = gather->fill = 0;
 	gather->flags = gather->paged = gather->stopped = 0;
-	gather->left = gather->segments = 0;
-	gather->sequence = 0; /* its parts are told from others by the thread */
+	gather->left = gather->segments = gather->total = 0;
+	gather->sequence = PART_AT_END | state->call.time_ns;
 	gather->open = gather->reread = 1;
 	gather->returned = returned;
 	gather->skip = gather->earlier = pending->captured;
+	if (pending->shape == SHAPE_MESSAGE) {
+		struct message message = {};
+
+		if (bpf_probe_read_user(&message, sizeof(message) - 8, (void *)pending->pointer))
+			stop(gather, FLAG_UNREADABLE);
+		take_vector(gather, message.vector, message.segments);
+		return;
+	}
 	if (pending->shape == SHAPE_VECTOR) {
 		take_vector(gather, pending->pointer, pending->count);
 		return;

@@ -29,6 +29,7 @@ enum flag {
 	FLAG_PARTIAL = 256,   /* process, target: the beginning of the path is not there */
 	FLAG_DETACHED = 512,  /* target: the path leads to no mount */
 	FLAG_DELETED = 1024,  /* target: the file has no name any more */
+	FLAG_NO_CGROUP = 2048, /* process: its cgroup is too deep to be told */
 };
 
 /* A name as the kernel keeps it (TASK_COMM_LEN is 16), in two words to compare at once. */
@@ -77,6 +78,10 @@ struct reread {
 	struct exit exit;
 	u64 captured;
 };
+
+/* A part of what is read when a call ends has the time of that record instead of a sequence number:
+ * if the record is lost, so that its parts are left over, they are not taken for those of another. */
+#define PART_AT_END (1ULL << 63)
 
 struct part {
 	struct prefix prefix;

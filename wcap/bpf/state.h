@@ -99,7 +99,7 @@ struct open_file {
 	u64 dentry;
 	u64 number;  /* of the inode */
 	u64 name;    /* the hash and the length of the dentry's */
-	u64 peer[3]; /* of a socket: what may change while it is open */
+	u64 peer[3]; /* what may change while it is open: of a socket its addresses */
 };
 
 struct known_target {

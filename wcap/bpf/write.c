@@ -444,12 +444,13 @@ static __always_inline struct call *begin_move(struct cpu_state *state, u8 sysca
 	return call;
 }
 
-static __always_inline void at_offset_in(struct call *call, u64 place)
+/* The kernel adds to the offset what it moved: `returned` is 0 before. */
+static __always_inline void at_offset_in(struct call *call, u64 place, s64 returned)
 {
 	s64 offset;
 
 	if (place && !bpf_probe_read_user(&offset, sizeof(offset), (void *)place))
-		at_offset(call, offset);
+		at_offset(call, offset - (returned > 0 ? returned : 0));
 }
 
 int on_sendfile(CONTEXT *context)
@@ -473,7 +474,7 @@ int on_splice(CONTEXT *context)
 		return PASS;
 	struct call *call = begin_move(state, CALL_SPLICE, fd, ARGUMENT(0), ARGUMENT(4));
 
-	at_offset_in(call, ARGUMENT(3));
+	at_offset_in(call, ARGUMENT(3), RETURNED);
 	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
@@ -514,7 +515,7 @@ int on_copy_file_range(CONTEXT *context)
 		return PASS;
 	struct call *call = begin_move(state, CALL_COPY_FILE_RANGE, fd, ARGUMENT(0), ARGUMENT(4));
 
-	at_offset_in(call, ARGUMENT(3));
+	at_offset_in(call, ARGUMENT(3), RETURNED);
 	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;

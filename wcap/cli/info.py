@@ -81,9 +81,7 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     snaplen = (
         f"up to {plural(header.snaplen, 'byte')} of each" if header.snaplen else "whole payloads"
     )
-    from wcap.format import AT_ENTER
-
-    when = "" if header.at == AT_ENTER else f", at {header.at}"
+    when = "" if header.at == "enter" else f", at {header.at}"
     yield "captured", f"{', '.join(header.syscalls)}; {snaplen}{when}"
     if header.transport is not None:
         yield "transport", header.transport

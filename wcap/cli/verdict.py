@@ -59,10 +59,7 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield from _counted_otherwise(facts, facts.end.lost)
         if facts.end.unfollowed:
             yield f"children not recorded, being too many: {facts.end.unfollowed:,}", []
-        for words in _some(
-            [_bypass(b) for b in facts.end.bypassed[:_LISTED]], len(facts.end.bypassed)
-        ):
-            yield words, []
+        yield from _bypassed(facts.end.bypassed)
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
         yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
@@ -114,9 +111,21 @@ def _gap(gap: Gap) -> str:
     when = f"between {moment(gap.first_ns)} and {moment(gap.last_ns)}"
     words = f"{plural(gap.count, 'event')} on CPU {gap.cpu} {when}: {gap.cause}"
     whose = [f"{events:,} of process {pid}" for pid, events in gap.processes[:_LISTED]]
-    more = len(gap.processes) - len(whose)
-    others = [f"more of {plural(more, 'other')}"] if more else []
-    return f"{words}, {', '.join(whose + others)}" if whose else words
+    if more := len(gap.processes) - len(whose):
+        whose.append(f"and of {more:,} more {_processes(more)} (--json)")
+    return f"{words}; {', '.join(whose)}" if whose else words
+
+
+def _bypassed(bypassed: Sequence[Bypass]) -> Iterator[tuple[str, list[str]]]:
+    """Yield which processes wrote in a way that was not recorded."""
+    for bypass in bypassed[:_LISTED]:
+        yield _bypass(bypass), []
+    if (more := len(bypassed) - _LISTED) > 0:
+        yield f"{more:,} more {_processes(more)} wrote past the recorder (--json)", []
+
+
+def _processes(number: int) -> str:
+    return "process" if number == 1 else "processes"
 
 
 def _bypass(bypass: Bypass) -> str:

@@ -20,7 +20,7 @@ _TARGET = struct.Struct("=BBHIQQ IIIHH QII HHHH 16s16s Q IHH")
 _BYPASS = struct.Struct(f"=BBHIQQ {_COMM} Q")
 PROCESS_SIZE, TARGET_SIZE = _PROCESS.size, _TARGET.size
 # Flags of bpf/record.h.
-_KNOWN_TASK, _PARTIAL, _DETACHED, _DELETED = 2, 256, 512, 1024
+_KNOWN_TASK, _PARTIAL, _DETACHED, _DELETED, _NO_CGROUP = 2, 256, 512, 1024, 2048
 # include/linux/socket.h
 _UNIX, _INET, _INET6 = 1, 2, 10
 # include/linux/kdev_t.h
@@ -65,7 +65,7 @@ def process(data: bytes, start: int, order: int) -> Seen:
         start_ns=start_ns if known else None,
         ns_pid=ns_pid or None,
         exe=_path(exe) if exe and not flags & _PARTIAL else None,
-        cgroup=_path(cgroup) if known else None,
+        cgroup=_path(cgroup) if known and not flags & _NO_CGROUP else None,
         cmdline=tuple(map(text, cmdline.rstrip(b"\0").split(b"\0"))) if cmdline else None,
     )
 

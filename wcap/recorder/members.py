@@ -31,7 +31,7 @@ _FILES: Members = {
     "files_struct": {"fdt": "FILES_FDT"},
     "fdtable": {"fd": "FDTABLE_FD", "max_fds": "FDTABLE_MAX_FDS"},
     "file": {"f_inode": "FILE_INODE", "f_path": "FILE_PATH", "private_data": "FILE_PRIVATE_DATA"},
-    "path": {"dentry": "PATH_DENTRY"},
+    "path": {"mnt": "PATH_MOUNT", "dentry": "PATH_DENTRY"},
     "inode": {
         "i_ino": "INODE_INO",
         "i_mode": "INODE_MODE",
@@ -39,7 +39,12 @@ _FILES: Members = {
         "i_sb": "INODE_SB",
     },
     "super_block": {"s_dev": "SUPER_DEV", "s_magic": "SUPER_MAGIC"},
-    "dentry": {"d_parent": "DENTRY_PARENT", "d_name": "DENTRY_NAME", "d_hash": "DENTRY_HASH"},
+    "dentry": {
+        "d_seq": "DENTRY_SEQ",
+        "d_parent": "DENTRY_PARENT",
+        "d_name": "DENTRY_NAME",
+        "d_hash": "DENTRY_HASH",
+    },
     "hlist_bl_node": {"pprev": "HLIST_BL_PPREV"},
     "mount": {
         "mnt": "MOUNT_MNT",

@@ -26,7 +26,10 @@ _ENTER_SIZE, _EXIT_SIZE, _REREAD_SIZE, _PART_SIZE, _BYPASS_SIZE = 72, 32, 40, 40
 _RETURNED_SIZE = 8  # behind an enter, when calls are recorded at exit
 _EXTRA_SIZE = 152
 _ADDRESS_AT = 24
-_NO_CPU = -1
+# Of a part: it belongs to the end of a call, whose time the other bits are (bpf/record.h).
+_AT_END = 1 << 63
+# Such a part is followed by the record of that end much sooner, or else that record is lost.
+_FOLLOWED_NS = 1_000_000_000
 COMM_SIZE = 16
 # A task's two numbers in one word: the process in the high half, the thread in the low.
 TID = np.uint64(0xFFFF_FFFF)
@@ -133,7 +136,7 @@ class Decoder:
     def __init__(self, *, at_exit: bool = False) -> None:
         self._at_exit = at_exit
         self._enter_size = _enter_size(at_exit=at_exit)
-        # By CPU and sequence number; of what is read at exit, by `_AT_EXIT` and the thread.
+        # By CPU and sequence number; of what is read at exit, by thread, and time with `_AT_END`.
         self._parts: dict[tuple[int, int], list[bytes]] = {}
         self._order = 0
 
@@ -150,6 +153,8 @@ class Decoder:
             described.setdefault(int(kind[position]), []).append(position)
         for position in described.get(PART, ()):
             self._take_part(span.data, words, int(rows[position]))
+        if self._parts:
+            self._forget_ends(int(words[rows + 1].max()))
         enters = np.flatnonzero(kind == ENTER)
         ends = (kind == EXIT) | (kind == REREAD) | (kind == SENT) if len(other) else kind == EXIT
         exits = np.flatnonzero(ends)
@@ -173,9 +178,15 @@ class Decoder:
 
     def _take_part(self, data: bytes, words: Ints, row: int) -> None:
         sequence, size = int(words[row + 3]), int(words[row + 4])
-        key = (_NO_CPU, int(words[row + 2])) if not sequence else (int(words[row]) >> 32, sequence)
+        owner = int(words[row + 2]) if sequence & _AT_END else int(words[row]) >> 32
         start = row * 8 + _PART_SIZE
-        self._parts.setdefault(key, []).append(data[start : start + size])
+        self._parts.setdefault((owner, sequence), []).append(data[start : start + size])
+
+    def _forget_ends(self, now_ns: int) -> None:
+        """Forget the parts of ends whose record was lost."""
+        for owner, sequence in list(self._parts):
+            if sequence & _AT_END and (sequence ^ _AT_END) < now_ns - _FOLLOWED_NS:
+                del self._parts[owner, sequence]
 
     def _enters(self, span: Span, words: Ints, rows: Ints, head: Ints, order: Ints) -> Enters:
         descriptor, target = words[rows + 5], words[rows + 8]
@@ -265,7 +276,8 @@ class Decoder:
             if int(head[position]) & 0xFF == SENT:
                 sent[position] = np.frombuffer(data, dtype=np.uint32).tolist()
             else:
-                parts = self._parts.pop((_NO_CPU, int(words[row + 2])), [])
+                key = int(words[row + 2]), _AT_END | int(words[row + 1])
+                parts = self._parts.pop(key, [])
                 payloads[position] = (b"".join([*parts, data]), int(head[position]) >> 16 & 0xFFFF)
         return Exits(
             order=order,
