@@ -111,9 +111,10 @@ def headers(messages):
 def pages(count, protection=3):
     return libc.mmap(None, ctypes.c_size_t(count * PAGE), protection, 0x22, -1, 0)
 
-def wait_until_asleep(pid, tid=None):
-    stat = f"/proc/{{pid}}/task/{{tid or pid}}/stat"
-    while open(stat).read().rsplit(")", 1)[1].split()[0] != "S":
+def wait_until_in_call(pid, tid=None):
+    # Wait until a thread is held up in one of the calls that write.
+    place = f"/proc/{{pid}}/task/{{tid or pid}}/syscall"
+    while open(place).read().split()[0] not in map(str, NUMBERS.values()):
         time.sleep(0.001)
 """
 

@@ -100,7 +100,7 @@ def blocked_child(action, fd, restart=None):
             signal.siginterrupt(signal.SIGUSR1, not restart)
         action(fd)
         os._exit(0)
-    wait_until_asleep(pid)
+    wait_until_in_call(pid)
     return pid
 
 def pending_signals(pid):
@@ -131,10 +131,13 @@ def restarted():
         os.kill(pid, signal.SIGUSR1)
         while pending_signals(pid):
             time.sleep(0.001)
-        wait_until_asleep(pid)
-        os.set_blocking(reading, True)
+        wait_until_in_call(pid)
+        os.set_blocking(reading, False)
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            os.read(reading, 1 << 20)
+            try:
+                os.read(reading, 1 << 20)
+            except BlockingIOError:
+                time.sleep(0.001)
 
 def partly():
     reading = pipe_at(PART, PAGE)
@@ -151,7 +154,7 @@ def executed():
         thread.start()
         while not thread.native_id:
             time.sleep(0.001)
-        wait_until_asleep(os.getpid(), thread.native_id)
+        wait_until_in_call(os.getpid(), thread.native_id)
         os.execv("/bin/true", ["true"])
     os.waitpid(pid, 0)
 

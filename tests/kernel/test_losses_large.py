@@ -120,6 +120,30 @@ def test_a_result_is_that_of_its_call_or_absent(lossy):
             assert event.returned in {event.count, None}
 
 
+def test_of_more_messages_than_can_be_read_in_one_call_the_rest_is_lost_and_told(tmp_path):
+    before = """
+one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+many = headers([([b"%d" % n] + [b"."] * 10,) for n in range(1024)])
+"""
+    workload = "call('sendmmsg', one.fileno(), many, 1024, 0x40); os.write(null, b'after')"
+
+    with Puppet(workload, before=SET_UP + before) as puppet:
+        recorded = record(
+            *("-p", str(puppet.pid)), output=tmp_path / "run.wcap", during=puppet.perform
+        )
+
+    *messages, after = recorded.events
+    assert (recorded.status, recorded.end.lost) == (3, {"other": 1024 - len(messages)})
+    assert 300 < len(messages) < 1024
+    *whole, last = messages
+    assert [event.data for event in whole] == [b"%d.........." % n for n in range(len(whole))]
+    assert (b"%d.........." % len(whole)).startswith(last.data)
+    assert last.flags & EventFlag.PAYLOAD_LOST or last.count == len(last.data) > 10
+    [gap] = recorded.gaps
+    assert gap.processes == ((puppet.pid, gap.count),)
+    assert after.data == b"after"
+
+
 # Each write begins elsewhere in a mapped file, no page of which is mapped then.
 ABSENT = """
 import tempfile

@@ -92,7 +92,7 @@ def test_a_command_s_output_does_not_mix_with_a_capture_on_standard_output(tmp_p
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ("--print", r"\S+ sh PID/PID write\(1\) = 3 <\S+> \"hi\\n\"\n"),
+        ("--print", r"\S+ sh PID/PID write\(1<pipe:\[\d+\]>\) = 3 <\S+> \"hi\\n\"\n"),
         ("--print=snoop", r"\"sh\" \(PID,PARENT\) OUT >> \"hi\\n\"\n"),
     ],
 )

@@ -52,6 +52,8 @@ def compare(log: Mapping[int, Iterator[Write]], events: Iterable[Event]) -> Comp
     for event in events:
         if event.comm == "strace" and event.tid not in log:
             continue
+        if event.target.kind == "socket":  # netlink: strace shows what it means, not its bytes
+            continue
         where = f"thread {event.tid} ({event.comm}), event {event.sequence} of CPU {event.cpu}"
         write = next(log.get(event.tid, iter(())), None)
         if write is None:

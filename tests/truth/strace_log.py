@@ -71,7 +71,8 @@ def _read_thread(path: Path) -> Iterator[Write]:
 
 def read_line(line: str) -> list[Write]:
     """Return the writes that one line of a log tells of."""
-    if line.startswith(_NOT_A_CALL):
+    # Of netlink messages strace shows what they mean, and not all of it; they are not compared.
+    if line.startswith(_NOT_A_CALL) or "{nlmsg_len=" in line:
         return []
     name, found, _ = line.partition("(")
     shape = _SHAPES.get(name)
@@ -111,9 +112,10 @@ def _message(name: str, arguments: list[Any], returned: int | None) -> list[Writ
 
 
 def _messages(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
-    fd, messages = arguments[:2]
-    if isinstance(messages, Pointer):
-        return [Write(name, fd, None, returned, b"", Payload.UNREADABLE)]
+    fd, messages, number = arguments[:3]
+    if isinstance(messages, Pointer):  # none of them could be read
+        first = Write(name, fd, None, returned, b"", Payload.UNREADABLE)
+        return [first, *(_one_message(fd, ..., place, returned) for place in range(1, number))]
     return [_one_message(fd, message, place, returned) for place, message in enumerate(messages)]
 
 
@@ -140,13 +142,17 @@ def _spliced(name: str, arguments: list[Any], returned: int | None) -> list[Writ
     return [Write(name, fd, _total(segments), returned)]
 
 
-def _transfer(source: int, target: int, count: int) -> Callable[..., list[Write]]:
+def _transfer(
+    source: int, target: int, count: int, offset: int | None = None
+) -> Callable[..., list[Write]]:
     """Return how to read a call that has these arguments at these places."""
 
     def read(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
         places = (target, count, source)
         fd, asked, source_fd = (arguments[place] for place in places)
-        return [Write(name, fd, asked, returned, source_fd=source_fd)]
+        given = None if offset is None else arguments[offset]
+        at = given[0] if isinstance(given, list) else None
+        return [Write(name, fd, asked, returned, offset=at, source_fd=source_fd)]
 
     return read
 
@@ -161,10 +167,10 @@ _SHAPES: dict[str, Callable[[str, list[Any], int | None], list[Write]]] = {
     "sendmsg": _message,
     "sendmmsg": _messages,
     "sendfile": _transfer(source=1, target=0, count=3),
-    "splice": _transfer(source=0, target=2, count=4),
+    "splice": _transfer(source=0, target=2, count=4, offset=3),
     "tee": _transfer(source=0, target=1, count=2),
     "vmsplice": _spliced,
-    "copy_file_range": _transfer(source=0, target=2, count=4),
+    "copy_file_range": _transfer(source=0, target=2, count=4, offset=3),
 }
 SYSCALLS = tuple(_SHAPES)
 

@@ -64,13 +64,13 @@ def message(segments, *, sent=None):
         ("sendfile(6, 7, NULL, 3) = 0", Write("sendfile", 6, 3, 0, source_fd=7)),
         (
             "splice(5, NULL, 7, [20] => [23], 3, SPLICE_F_MOVE|SPLICE_F_MORE) = 3",
-            Write("splice", 7, 3, 3, source_fd=5),
+            Write("splice", 7, 3, 3, offset=20, source_fd=5),
         ),
         ("tee(6, 11, 5, 0) = 5", Write("tee", 11, 5, 5, source_fd=6)),
         (f"vmsplice(7, [{AB}, {GONE}], 2, 0) = 22", Write("vmsplice", 7, 22, 22)),
         (
             "copy_file_range(8, [0] => [1], 9, [20] => [21], 1, 0) = 1",
-            Write("copy_file_range", 9, 1, 1, source_fd=8),
+            Write("copy_file_range", 9, 1, 1, offset=20, source_fd=8),
         ),
     ],
     ids=lambda value: value.split("(")[0] if isinstance(value, str) else "",
@@ -110,7 +110,7 @@ def test_a_result_is_a_number_an_error_or_unknown(text, returned):
         (f"writev(6, [{AB}, ... /* 0x7efe6116c000 */], 3) = -1 EFAULT (Bad address)", None, b"ab"),
         ("writev(6, 0x8, 3) = -1 EFAULT (Bad address)", None, b""),
         ("sendmsg(3, NULL, 0) = -1 EFAULT (Bad address)", None, b""),
-        ("sendmmsg(3, 0x8, 2, 0) = -1 EFAULT (Bad address)", None, b""),
+        ("sendmmsg(3, 0x8, 1, 0) = -1 EFAULT (Bad address)", None, b""),
     ],
 )
 def test_memory_that_is_not_there_leaves_what_comes_before_it(line, count, data):
@@ -127,13 +127,13 @@ def test_no_bytes_are_whole_wherever_they_lie():
     assert (vector.data, vector.payload) == (b"ab", Payload.WHOLE)
 
 
-def test_a_netlink_message_is_known_to_be_decoded():
+def test_a_netlink_message_which_strace_decodes_is_not_compared():
     line = (
         "sendto(3, [{nlmsg_len=20, nlmsg_type=RTM_GETADDR, nlmsg_flags=NLM_F_REQUEST|NLM_F_DUMP}, "
-        "{ifa_family=AF_UNSPEC}], 20, 0, {sa_family=AF_NETLINK, nl_pid=0}, 12) = 20"
+        "{ifa_family=AF_UNSPEC, ...}], 20, 0, {sa_family=AF_NETLINK, nl_pid=0}, 12) = 20"
     )
 
-    assert read_line(line) == [Write("sendto", 3, 20, 20, b"", Payload.DECODED)]
+    assert read_line(line) == []
 
 
 def test_each_message_of_a_sendmmsg_has_its_own_length_and_result():

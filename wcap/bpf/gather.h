@@ -180,10 +180,10 @@ static __always_inline void begin_event(struct cpu_state *state)
 
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
-	/* Of somewhat too many, which the kernel refuses, one still learns what was asked. */
+	/* Of too many, which the kernel refuses, one still learns what was asked at first. */
 	if (segments > 2 * MAX_SEGMENTS) {
-		stop(gather, FLAG_UNREADABLE);
-		segments = 0;
+		gather->flags |= FLAG_UNREADABLE;
+		segments = 2 * MAX_SEGMENTS;
 	}
 	gather->first_vector = gather->vector = vector;
 	gather->first_segments = gather->segments = segments;
@@ -320,11 +320,13 @@ static __always_inline bool step(void *context, struct cpu_state *state)
 static __always_inline void lose_messages(struct cpu_state *state)
 {
 	struct losses *lost = losses_here();
+	u64 messages = state->gather.messages;
 
-	if (!lost)
+	if (!lost || !messages)
 		return;
-	lost->enters_other += state->gather.messages;
-	state->sequence += state->gather.messages;
+	lost->enters_other += messages;
+	note_losers(lost, state->sequence + 1, state->sequence + messages, state->call.pid_tgid >> 32);
+	state->sequence += messages;
 	state->gather.messages = 0;
 }
 
@@ -340,10 +342,12 @@ int gather(void *context)
 			return PASS;
 	programs.call(context, PROGRAM_GATHER);
 	/* The last of the 33. */
+	if (state->gather.left || state->gather.segments)
+		stop(&state->gather, FLAG_PART_LOST);
 	state->gather.left = state->gather.segments = 0;
 	lose_messages(state);
-	step(context, state);
-	step(context, state);
+	if (step(context, state))
+		step(context, state);
 	return PASS;
 }
 

@@ -301,22 +301,23 @@ static __always_inline void await_end(u64 pid_tgid, struct pending *pending)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* Remember whose event was lost: as one more of the latest run, or as the first of another. */
-static __always_inline void note_loser(struct losses *lost, u64 sequence, u64 tgid)
+/* Remember whose events were lost: as more of the latest run, or as another. */
+static __always_inline void note_losers(struct losses *lost, u64 first, u64 last, u64 tgid)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	u32 latest = cpu * RUNS + ((lost->runs - 1) & (RUNS - 1));
 	struct run *run = lost->runs ? runs.lookup((int *)&latest) : NULL;
 
-	if (run && run->tgid == tgid && run->last + 1 == sequence) {
-		run->last = sequence;
+	if (run && run->tgid == tgid && run->last + 1 == first) {
+		run->last = last;
 		return;
 	}
 	u32 next = cpu * RUNS + (lost->runs & (RUNS - 1));
 	run = runs.lookup((int *)&next);
 	if (!run)
 		return;
-	run->first = run->last = sequence;
+	run->first = first;
+	run->last = last;
 	run->tgid = tgid;
 	lost->runs++;
 }
@@ -331,7 +332,7 @@ static __always_inline void lose_enter(int error, u64 pid_tgid, u64 sequence)
 		lost->enters_full++;
 	else
 		lost->enters_other++;
-	note_loser(lost, sequence, pid_tgid >> 32);
+	note_losers(lost, sequence, sequence, pid_tgid >> 32);
 }
 
 static __always_inline void count_lost_exit(int error)
