@@ -246,3 +246,97 @@ def test_system_calls_are_chosen(tmp_path):
         done = record("-e", chosen, "--", *python(code), output=tmp_path / "a.wcap")
         assert done.payloads == expected
         done.path.unlink()
+
+
+CHANGING = """
+def child(text, change):
+    pid = os.fork()
+    if pid == 0:
+        change()
+        os.write(null, text)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+def become(user):
+    os.setresuid(user, 0, 0)  # real, effective and saved: it can be changed again
+"""
+
+
+def test_children_of_whoever_meets_all_conditions_follow_and_need_not_meet_them(tmp_path):
+    code = """
+child(b"child of root", lambda: become(65534))
+become(65534)
+os.write(null, b"itself")
+child(b"child", lambda: become(0))
+child(b"child of another name", lambda: (become(0), rename(b"other")))
+"""
+
+    with Puppet(code, before=f"{CHANGING}\nrename(b'chosen-one')") as puppet:
+        done = record(
+            "-u", "nobody", "-c", "chosen-one", "-f",
+            output=tmp_path / "a.wcap", during=puppet.perform,
+        )  # fmt: skip
+
+    # The first child is itself of that name and user.
+    assert done.payloads == [b"child of root", b"itself", b"child", b"child of another name"]
+
+
+def test_a_process_that_is_left_out_still_brings_its_children_along(tmp_path):
+    code = """
+os.write(null, b"parent")
+child(b"left out", lambda: (rename(b"hidden"), child(b"grandchild", lambda: rename(b"seen"))))
+"""
+
+    with Puppet(code, before=CHANGING) as puppet:
+        done = record(
+            "-p", str(puppet.pid), "-f", "-c", "!hidden",
+            output=tmp_path / "a.wcap", during=puppet.perform,
+        )  # fmt: skip
+
+    assert done.payloads == [b"parent", b"grandchild"]
+
+
+def test_everyone_but_some_are_recorded(tmp_path):
+    with Puppet(SAY.format(MATCH)) as match, Puppet(SAY.format(OTHER)) as other:
+        done = record(
+            "--all", "-p", f"!{other.pid}", "--target-kind", "character",
+            output=tmp_path / "a.wcap", during=lambda: (match.perform(), other.perform()),
+        )  # fmt: skip
+
+    assert MATCH in done.payloads
+    assert OTHER not in done.payloads
+    assert {event.target.kind for event in done.events} == {"character"}
+
+
+def test_processes_of_a_pid_namespace_can_be_left_out(tmp_path):
+    inside = subprocess.Popen(
+        ["unshare", "--fork", "--pid", *python(f"os.read(0, 1)\n{SAY.format(MATCH)}")],
+        stdin=subprocess.PIPE,
+    )
+    with inside, Puppet(SAY.format(OTHER)) as other:
+        children = Path(f"/proc/{inside.pid}/task/{inside.pid}/children")
+        while not (pid := children.read_text().strip()):
+            pass
+        done = record(
+            "-p", f"{pid},{other.pid}", "--pidns", f"!{pid}", output=tmp_path / "a.wcap",
+            during=lambda: (inside.communicate(b"!", timeout=PATIENCE_SECONDS), other.perform()),
+        )  # fmt: skip
+
+    assert OTHER in done.payloads
+    assert MATCH not in done.payloads
+
+
+def test_writes_left_out_for_their_descriptor_leave_results_and_numbers_of_the_others_alone(
+    tmp_path,
+):
+    code = """
+os.dup2(null, 77)
+for n in range(1009):
+    os.write(77, bytes(n))
+    os.write(null, bytes(n + 1))
+"""
+
+    done = record("--fd", "77", "--", *python(code), output=tmp_path / "a.wcap")
+
+    assert [event.returned for event in done.events] == list(range(1009))
+    assert (sum(done.end.sequences.values()), done.gaps) == (1009, [])

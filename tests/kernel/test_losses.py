@@ -128,6 +128,35 @@ def test_a_reader_tells_of_losses_too(lossy, capsys):
     assert "incomplete" in capsys.readouterr().out
 
 
+def test_the_end_of_a_call_left_out_is_never_taken_for_one_that_was_lost(tmp_path):
+    """A thread blocks in calls that are left out, and its place is taken by whoever it wakes."""
+    code = f"""
+os.sched_setaffinity(0, [{CPUS[0]}])
+os.dup2(null, 77)
+reading, writing = os.pipe()
+libc.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ
+if os.fork() == 0:
+    os.close(writing)
+    while os.read(reading, 4096):
+        os.write(null, b'r')
+    os._exit(0)
+os.close(reading)
+for n in range(20011):
+    for _ in range(20):
+        os.write(77, bytes(n % 101))
+    os.write(writing, bytes(4096))
+    os.write(writing, bytes(4096))
+"""
+
+    lossy = record("-B", "64K", "--fd", "77", "--", *python(code), output=tmp_path / "run.wcap")
+
+    flags, count = column(lossy, "flags"), column(lossy, "count").astype(np.int64)
+    known = flags == 0
+    assert lossy.end.lost_results
+    assert bool((column(lossy, "returned")[known] == count[known]).all())
+    assert int(np.count_nonzero(known)) > 1009
+
+
 def test_a_recording_that_must_not_lose_anything_ends_at_the_first_loss(tmp_path):
     endless = python("while True: os.write(null, bytes(4096))")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wcap.filters import CommPattern
 from wcap.recorder import choice
-from wcap.recorder.choice import ANYONE, Cgroup, Conditions
+from wcap.recorder.choice import ANYONE, OF_CALLS, Cgroup, Conditions
 
 WORD = re.compile(r"0x[0-9a-f]+(?=ULL)")
 NAMES = st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name)
@@ -30,8 +30,17 @@ def test_a_kind_is_passed_on_only_when_it_has_values():
 def test_what_is_left_out_has_a_list_of_its_own(kind, values, flag):
     conditions = Conditions(**{kind: values})
 
-    assert choice.flags(conditions, ANYONE) == [f"-D{flag}"]
-    assert choice.flags(ANYONE, conditions) == [f"-DNOT_{flag}"]
+    assert choice.flags(conditions, ANYONE)[0] == f"-D{flag}"
+    assert choice.flags(ANYONE, conditions)[0] == f"-DNOT_{flag}"
+
+
+@pytest.mark.parametrize("kind", OF_CALLS)
+def test_ends_are_told_by_beginnings_where_a_thread_s_calls_are_not_all_recorded(kind):
+    conditions = Conditions(**{kind: ("1",)})
+
+    assert "-DBY_CALL" in choice.flags(conditions, ANYONE)
+    assert "-DBY_CALL" in choice.flags(ANYONE, conditions)
+    assert "-DBY_CALL" not in choice.flags(Conditions(users=(0,)), Conditions(tids=(1,)))
 
 
 def test_numbers_that_may_be_used_again_stand_in_a_map():

@@ -11,6 +11,7 @@
  *   PIDNS        only tasks of these PID namespaces: X(inode), all on the device PIDNS_DEVICE
  *   CGROUPS      only tasks below these cgroups: X(index) of `cgroups`
  *   FDS          only these descriptors: X(fd)
+ *   BY_CALL      there are conditions on where a call goes, these or on its target
  *   EITHER       being a target suffices, or else all other conditions on tasks; what is left out
  *                stays out
  *

@@ -131,8 +131,7 @@ struct recent {
 struct cpu_state {
 	u64 sequence;
 	u64 last_tgid; /* whose process record was sent already */
-	u64 active;    /* who entered a call here last, if it is recorded: pid_tgid, or 0 */
-	u64 skipped;   /* who entered a call here last that is not, as it goes elsewhere */
+	u64 active;    /* who entered a call here last, if it is wanted: pid_tgid, or 0 */
 	u64 targets;   /* how many were numbered here */
 	struct call call;
 	struct gather gather;
@@ -226,6 +225,9 @@ BPF_HASH(targets, u32, u8, 65536); /* whether children are followed */
 #endif
 #ifdef NUMBERED
 BPF_HASH(numbered, u32, u8, 65536); /* enum numbered of choose.h */
+#endif
+#ifdef BY_CALL
+BPF_HASH(begun, u32, u8, 65536); /* threads in a call whose beginning was recorded */
 #endif
 #ifdef CGROUP_COUNT
 BPF_CGROUP_ARRAY(cgroups, CGROUP_COUNT);

@@ -82,10 +82,32 @@ static __always_inline void stop_if_full(u64 pid_tgid)
 }
 #endif
 
-static __always_inline void skip(struct cpu_state *state, u64 pid_tgid)
+/* Where not every call of a thread is recorded, its end can only be told by its beginning: by the
+ * end, the descriptor may stand for something else, and the end of another call would be taken for
+ * one that was lost. */
+static __always_inline void note_begun(u64 pid_tgid)
 {
-	state->active = 0;
-	state->skipped = pid_tgid;
+#if defined(BY_CALL) && !defined(AT_EXIT)
+	u32 tid = pid_tgid;
+	u8 yes = 1;
+
+	count_lost_exit(begun.update(&tid, &yes));
+#endif
+}
+
+/* Whether the call that ends in the current task is one whose beginning was recorded. */
+static __always_inline bool has_begun(const struct cpu_state *state, u64 pid_tgid)
+{
+#ifdef BY_CALL
+	u32 tid = pid_tgid;
+
+	if (!begun.lookup(&tid))
+		return false;
+	begun.delete(&tid);
+	return true;
+#else
+	return state->active == pid_tgid || wanted(pid_tgid);
+#endif
 }
 
 /* Return the state of this CPU if the call of the current task is recorded, as far as that can be
@@ -97,9 +119,8 @@ static __always_inline struct cpu_state *chosen(u32 fd)
 
 	if (!state || has_come_to(PHASE_ENDING))
 		return NULL;
-	state->skipped = 0;
 	if (!fd_wanted(fd) || !wanted_here(state, pid_tgid)) {
-		skip(state, pid_tgid);
+		state->active = 0;
 		return NULL;
 	}
 #ifdef LOSSLESS
@@ -184,13 +205,12 @@ int route(void *context)
 			state->walk.of_source = 0;
 			programs.call(context, PROGRAM_TARGET);
 		}
-		if (is_ignored(&target)) {
-			skip(state, call->pid_tgid);
+		if (is_ignored(&target))
 			return PASS;
-		}
 		call->target = target.id;
 	}
 	find_source(context, state);
+	note_begun(call->pid_tgid);
 	set_out(state);
 	programs.call(context, PROGRAM_GATHER);
 	lose_enter(0, call->pid_tgid, ++state->sequence);
@@ -229,10 +249,8 @@ int describe_file(void *context)
 
 	if (!describe_target(context, state))
 		programs.call(context, PROGRAM_TARGET);
-	if (!state->walk.of_source && !state->walk.wanted) {
-		skip(state, state->call.pid_tgid);
+	if (!state->walk.of_source && !state->walk.wanted)
 		return PASS;
-	}
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -252,10 +270,8 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 	if (SMALL > SNAPLEN || size > SMALL || !introduced(state, pid_tgid >> 32) ||
 	    !locate(state, fd, &target))
 		return false;
-	if (is_ignored(&target)) {
-		skip(state, pid_tgid);
+	if (is_ignored(&target))
 		return true;
-	}
 	fill(&small.enter.prefix, KIND_ENTER, pid_tgid, CLOCK());
 	small.enter.count = small.enter.captured = size;
 	small.enter.fd = fd;
@@ -267,6 +283,7 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 	VISIBLE(size);
 	if (size > SMALL || bpf_probe_read_user(small.payload, size, (void *)buffer))
 		return false;
+	note_begun(pid_tgid);
 	small.enter.sequence = ++state->sequence;
 	VISIBLE(size);
 	if (size > SMALL)
@@ -528,11 +545,7 @@ int on_exit(struct sys_exit *context)
 	struct cpu_state *state = state_here();
 	if (!state || has_come_to(PHASE_ENDED))
 		return PASS;
-	if (state->skipped == pid_tgid) {
-		state->skipped = 0;
-		return PASS;
-	}
-	if (state->active != pid_tgid && !wanted(pid_tgid))
+	if (!has_begun(state, pid_tgid))
 		return PASS;
 
 	int first = 0;
@@ -708,6 +721,9 @@ int on_process_free(struct tracepoint__sched__sched_process_free *args)
 #endif
 #ifdef NUMBERED
 	numbered.delete(&pid);
+#endif
+#ifdef BY_CALL
+	begun.delete(&pid);
 #endif
 	if (known.delete(&pid))
 		return PASS;

@@ -86,6 +86,8 @@ def flags(chosen: Conditions, left_out: Conditions) -> list[str]:
         found.append(f"-DPIDNS_DEVICE={os.major(device) << _MINOR_BITS | os.minor(device)}")
     if cgroups := chosen.cgroups + left_out.cgroups:
         found.append(f"-DCGROUP_COUNT={len(cgroups)}")
+    if chosen.given(OF_CALLS) or left_out.given(OF_CALLS):
+        found.append("-DBY_CALL")
     return found + ["-DNUMBERED"] * bool(numbered(chosen, left_out))
 
 
