@@ -1,7 +1,7 @@
 """Batches in, the bytes that were written out again, at the times when they were written.
 
 Only what the kernel took is played: a write that failed gives nothing, a short one as much as it
-wrote. Bytes that a call moved without the program's holding them leave a hole, which is told.
+wrote. Bytes that calls without a payload moved leave a hole, which is told.
 Each write is due at the start plus its own offset, so waiting late once delays nothing after it.
 The clock and the output are arguments.
 """

@@ -251,9 +251,11 @@ def test_of_a_message_that_cannot_be_read_nothing_is_made_up(told):
     assert messages == [(b"", 0, -errno.EFAULT, True), (b"", 0, None, True)]
 
 
-def test_vectors_and_messages_that_are_absent_at_entry_are_read_at_exit(read_late):
+def test_vectors_and_messages_that_are_absent_at_entry_are_read_at_exit(read_late, told):
     assert read_late("ABSENT_VECTOR") == [b"onetwothree"]
     assert read_late("ABSENT_HEADER") == [b"onetwo"]
+    assert told("ABSENT_VECTOR") == [(b"onetwothree", 11, 11, False)]
+    assert told("ABSENT_HEADER") == [(b"onetwo", 6, 6, False)]
 
 
 def test_of_several_messages_that_are_absent_at_entry_each_is_flagged(told, at_exit):

@@ -1,4 +1,7 @@
-"""Records as the kernel side lays them out (bpf/record.h), and spans of them."""
+"""Records as the kernel side lays them out (bpf/record.h), and spans of them.
+
+Nothing is taken from the modules under test but the class of a span.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,18 @@ import struct
 
 import numpy as np
 
-from wcap.recorder.records import (
-    BYPASS,
-    ENTER,
-    EXIT,
-    KNOWN_TASK,
-    PART,
-    PROCESS,
-    REREAD,
-    SENT,
-    TARGET,
-    UNREADABLE,
-    Span,
-)
+from wcap.recorder.records import Span
+
+ENTER, EXIT, REREAD, PROCESS, PART, TARGET, SENT, BYPASS = range(1, 9)
+UNREADABLE, KNOWN_TASK, PART_LOST = 1, 2, 4
+OFFSET, SOURCE, ADDRESS, NO_PAYLOAD, UNSENT = 8, 16, 32, 64, 128
+PARTIAL, DETACHED, DELETED, NO_CGROUP = 256, 512, 1024, 2048
 
 PREFIX = "=BBHIQQ"
 ENTER_LAYOUT = struct.Struct(PREFIX + "QQiI16sII")
 EXTRA_LAYOUT = struct.Struct("=qiIII128s")
 EXIT_LAYOUT = struct.Struct(PREFIX + "q")
-REREAD_LAYOUT = struct.Struct(PREFIX + "qQ")
+REREAD_LAYOUT = struct.Struct(PREFIX + "qII")
 PART_LAYOUT = struct.Struct(PREFIX + "QQ")
 PROCESS_LAYOUT = struct.Struct(PREFIX + "QIIII16s16sIIII")
 TARGET_LAYOUT = struct.Struct(PREFIX + "IIIHHQIIHHHH16s16sQIHH")
@@ -90,13 +86,15 @@ def reread(
     tid: int | None = None,
     cpu: int = 0,
     time_ns: int = 0,
+    asked: int = 0,
     kind: int = REREAD,
 ) -> bytes:
-    """Make the record of a call's end that brings the payload."""
+    """Make the record of a call's end that brings payload; ``asked`` is the size of a vector."""
     task = both(pid, pid if tid is None else tid)
     return (
         REREAD_LAYOUT.pack(
-            *(kind, 0, flags | UNREADABLE * failed, cpu, time_ns, task, returned, len(payload))
+            *(kind, 0, flags | UNREADABLE * failed, cpu, time_ns, task),
+            *(returned, len(payload), asked),
         )
         + payload
     )

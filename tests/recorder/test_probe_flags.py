@@ -184,3 +184,99 @@ def test_a_refused_program_is_told_in_one_line_and_the_log_is_kept(log, told):
     assert told in str(error)
     assert "\n" not in str(error)
     assert error.log == log
+
+
+class FakeKernel:
+    """The maps of a probe: what CPU 1 of two lost, in as many runs as it remembers."""
+
+    def __init__(self):
+        self.runs = []
+        self.reads = 0
+        self.while_reading = lambda: None
+
+    def get_table(self, name, key, leaf):
+        return {"losses": _Reader(self._losses), "runs": _Reader(self._run)}[name]
+
+    def _losses(self, cpu):
+        return probe._Losses(runs=len(self.runs) if cpu == 1 else 0)
+
+    def _run(self, place):
+        self.reads += 1
+        self.while_reading()
+        cpu, place = divmod(place, probe._RUNS)
+        assert cpu == 1
+        latest = [number for number in range(len(self.runs)) if number % probe._RUNS == place]
+        return probe._Run(*self.runs[latest[-1]])
+
+
+class _Reader:
+    def __init__(self, read):
+        self._read = read
+
+    def __getitem__(self, key):
+        return self._read(key.value)
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Make a probe whose CPU 1 loses events, and remembers four runs of them."""
+    monkeypatch.setattr(probe, "_RUNS", 4)
+    losing = object.__new__(probe.Probe)
+    losing._bpf, losing._runs = FakeKernel(), {}
+    return losing
+
+
+def run(number):
+    """Return the run of that number: two events of one process."""
+    return (10 * number, 10 * number + 1, 100 + number)
+
+
+def test_whose_events_were_lost_is_told_by_cpu(losing):
+    losing._bpf.runs = [run(0), run(1)]
+
+    assert losing.losers(1) == [run(0), run(1)]
+    assert losing.losers(0) == []
+
+
+def test_runs_that_were_read_are_not_read_again_but_for_the_latest_which_may_have_grown(losing):
+    losing._bpf.runs = [run(0), run(1)]
+    losing.losers(1)
+    losing._bpf.runs[1] = (10, 15, 101)
+    losing._bpf.runs.append(run(2))
+    losing._bpf.reads = 0
+
+    assert losing.losers(1) == [run(0), (10, 15, 101), run(2)]
+    assert losing._bpf.reads == 2
+
+
+def test_runs_that_the_kernel_side_has_forgotten_are_forgotten(losing):
+    told = []
+    for number in range(50):
+        losing._bpf.runs.append(run(number))
+        told = losing.losers(1)
+
+    assert told == [run(47), run(48), run(49)]
+    assert len(losing._runs[1]) == 3
+
+
+def test_a_run_that_may_be_written_over_while_it_is_read_is_not_told(losing):
+    losing._bpf.runs = [run(number) for number in range(4)]
+    losing._bpf.while_reading = lambda: losing._bpf.runs.append(run(len(losing._bpf.runs)))
+
+    # Four more came while four were read: nothing that was read can be relied upon.
+    assert losing.losers(1) == []
+    losing._bpf.while_reading = lambda: None
+    assert losing.losers(1) == [run(number) for number in (5, 6, 7)]
+
+
+def test_what_passed_by_is_counted_by_process_and_way(losing):
+    class Passer:
+        def __init__(self, tgid, how):
+            self.tgid, self.how = tgid, how
+
+    class Count:
+        value = 3
+
+    losing._bpf = {"bypasses": {Passer(7, 1): Count, Passer(8, 2): Count, Passer(9, 5): Count}}
+
+    assert losing.bypasses() == {(7, "io_uring"): 3, (8, "compat"): 3, (9, "5"): 3}

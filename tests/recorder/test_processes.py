@@ -193,3 +193,28 @@ def test_more_processes_than_are_remembered_fit_in_one_batch(monkeypatch):
     assert [(process.pid, process.comm) for process in found] == [
         (pid, comm) for pid, _, comm in many
     ]
+
+
+def test_who_still_writes_is_remembered_longer_than_who_was_only_seen(monkeypatch):
+    monkeypatch.setattr(processes, "_REMEMBERED", 3)
+    table = ProcessTable()
+    for place in range(3):
+        table.see(seen(PID + place, leader=b"%d" % place))
+
+    look_up(table, (PID, 1, "x"))
+    for place in (3, 4):
+        table.see(seen(PID + place, leader=b"%d" % place))
+
+    assert look_up(table, (PID, 9, "x"))[0].leader == "0"
+    assert look_up(table, (PID + 1, 9, "forgotten")) == [Process(PID + 1, "forgotten")]
+    assert len(table._versions) == 3
+
+
+def test_what_the_kernel_side_tells_of_a_process_is_not_asked_of_proc():
+    facts = {"exe": "/bin/x", "cmdline": ("x", "-y"), "cgroup": "/c", "ns_pid": 4}
+    table = ProcessTable()
+    table.see(seen(os.getpid(), **facts))
+
+    found = look_up(table, (os.getpid(), 1, "comm"))[0]
+
+    assert {name: getattr(found, name) for name in facts} == facts

@@ -10,18 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recorder import rawrecords
-from recorder.rawrecords import enter, leave, part, process, reread, span_of
+from recorder.rawrecords import (
+    bypass,
+    enter,
+    extra_of,
+    leave,
+    part,
+    process,
+    reread,
+    sent,
+    span_of,
+    target,
+)
 
 import wcap
+from wcap.events import Bypass, Target
 from wcap.recorder.descriptions import Seen
-from wcap.recorder.records import (
-    Decoder,
-    joined_enters,
-    joined_exits,
-    sizes,
-    some_enters,
-    some_exits,
-)
+from wcap.recorder.records import Decoder, sizes
 
 BPF = Path(wcap.__file__).parent / "bpf"
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="compiles C: needs gcc")
@@ -42,6 +47,18 @@ enters = st.fixed_dictionaries(
         "count": UINT64,
         "comm": st.binary(min_size=16, max_size=16),
         "unreadable": st.booleans(),
+        "syscall": st.integers(0, 255),
+        "target": UINT32,
+        "flags": st.sampled_from([0, 4, 1024]),
+    }
+)
+extras = st.fixed_dictionaries(
+    {
+        "offset": INT64,
+        "source_fd": st.integers(-(2**31), 2**31 - 1),
+        "source": UINT32,
+        "message": UINT32,
+        "address": st.binary(max_size=128),
     }
 )
 exits = st.fixed_dictionaries(
@@ -55,6 +72,8 @@ rereads = st.fixed_dictionaries(
         "pid": UINT32,
         "tid": UINT32,
         "time_ns": COUNTS,
+        "asked": UINT32,
+        "flags": st.sampled_from([0, 4]),
     }
 )
 processes = st.fixed_dictionaries(
@@ -106,10 +125,12 @@ def test_a_beginning_is_decoded_field_by_field(drawn, first_order):
     expected = of_kind(drawn, enter)
     assert found.order.tolist() == [first_order + place for place, _ in expected]
     facts = [facts for _, facts in expected]
-    for name in ("time_ns", "cpu", "sequence", "fd", "count"):
+    for name in ("time_ns", "cpu", "sequence", "fd", "count", "syscall", "target"):
         assert getattr(found, name).tolist() == [one[name] for one in facts]
     assert found.pid_tgid.tolist() == [rawrecords.both(one["pid"], one["tid"]) for one in facts]
-    assert found.flags.tolist() == [int(one["unreadable"]) for one in facts]
+    assert found.flags.tolist() == [one["unreadable"] + one["flags"] for one in facts]
+    assert found.returned is None
+    assert found.details is None
     assert found.captured.tolist() == [len(one["payload"]) for one in facts]
     assert found.payload == b"".join(one["payload"] for one in facts)
     names = zip(found.comm0, found.comm1, strict=True)
@@ -128,8 +149,9 @@ def test_an_end_is_decoded_field_by_field(drawn, first_order):
     for name in ("time_ns", "returned"):
         assert getattr(found, name).tolist() == [one[name] for one in facts]
     assert found.pid_tgid.tolist() == [rawrecords.both(one["pid"], one["tid"]) for one in facts]
-    assert found.payloads == {
-        place: (one["payload"], int(one["failed"]))
+    assert found.sent == {}
+    assert found.reread == {
+        place: (one["payload"], one["failed"] + one["flags"], one["asked"])
         for place, one in enumerate(facts)
         if "payload" in one
     }
@@ -146,7 +168,6 @@ def test_a_process_is_decoded_field_by_field(drawn, first_order):
             comm=one["comm"].split(b"\0", 1)[0],
             uid=one["uid"],
             gid=0,
-            cgroup="/" if one["known"] else None,
             leader=one["leader"].split(b"\0", 1)[0] if one["known"] else None,
             ppid=one["ppid"] if one["known"] else None,
             start_ns=one["start_ns"] if one["known"] else None,
@@ -173,43 +194,163 @@ def test_payloads_follow_each_other_whatever_their_lengths(payloads):
     assert found.captured.tolist() == [len(payload) for payload in payloads]
 
 
+@given(st.lists(st.tuples(enters, st.none() | extras, INT64), max_size=8), st.booleans())
+def test_what_only_some_calls_have_stands_in_their_rows_and_nothing_in_the_others(drawn, at_exit):
+    raw = [
+        enter(
+            **facts,
+            extra=b"" if more is None else extra_of(**more),
+            returned=returned if at_exit else None,
+        )
+        for facts, more, returned in drawn
+    ]
+
+    found = Decoder(at_exit=at_exit).decode(span_of(*raw)).enters
+
+    assert found.payload == b"".join(facts["payload"] for facts, _, _ in drawn)
+    if at_exit:
+        assert found.returned.tolist() == [returned for _, _, returned in drawn]
+    if all(more is None for _, more, _ in drawn):
+        assert found.details is None
+        return
+    for name in ("offset", "source_fd", "source", "message"):
+        expected = [0 if more is None else more[name] for _, more, _ in drawn]
+        assert getattr(found.details, name).tolist() == expected
+    assert found.details.addresses == {
+        row: more["address"] for row, (_, more, _) in enumerate(drawn) if more and more["address"]
+    }
+
+
+@given(st.lists(UINT32, max_size=20), INT64)
+def test_the_end_of_several_messages_tells_what_was_sent_of_each(lengths, returned):
+    found = decode(span_of(leave(), sent(lengths, returned))).exits
+
+    assert found.sent == {1: lengths}
+    assert found.reread == {}
+    assert found.returned.tolist() == [0, returned]
+
+
+def test_descriptions_and_what_passes_by_are_found_among_calls():
+    found = decode(span_of(enter(), target(7), leave(), bypass(1, pid=5), target(9, inode=3)))
+
+    assert found.targets == [
+        (7, Target("file", inode=0)),
+        (9, Target("file", inode=3)),
+    ]
+    assert found.bypasses == [Bypass(5, "hello", "io_uring")]
+    assert len(found.enters.order) == len(found.exits.order) == 1
+
+
+def test_records_of_a_kind_that_is_not_known_are_passed_over():
+    unknown = bytes([200]) + leave()[1:]
+
+    found = decode(span_of(enter(b"a"), unknown, leave(3)))
+
+    assert (found.enters.payload, found.exits.returned.tolist()) == (b"a", [3])
+    assert found.exits.order.tolist() == [2]
+
+
+def payloads_of(enters):
+    ends = np.cumsum(enters.captured)
+    return [
+        enters.payload[end - length : end]
+        for end, length in zip(ends.tolist(), enters.captured.tolist(), strict=True)
+    ]
+
+
+@given(st.data())
+def test_parts_come_before_the_rest_of_their_call_however_the_records_are_cut_into_spans(data):
+    """CPUs take turns anywhere; each sends the parts of a call and then its record, if at all."""
+    queues, expected, ends = [[], [], []], {}, {}
+    for cpu, queue in enumerate(queues):
+        for number in range(1, data.draw(st.integers(0, 4)) + 1):
+            of = {"cpu": cpu, "time_ns": 10 * number, "pid": data.draw(st.sampled_from([7, 8]))}
+            later = {**of, "time_ns": 10 * number + 5}
+            at_exit = data.draw(st.booleans())
+            pieces = data.draw(st.lists(st.binary(max_size=5), min_size=1, max_size=4))
+            own = {"end_ns": of["time_ns"]} if at_exit else {"sequence": number}
+            queue += [part(piece, **own, **later) for piece in pieces[:-1]]
+            if data.draw(st.sampled_from([True, True, False])):
+                if at_exit:
+                    queue.append(reread(pieces[-1], cpu * 10 + number, **of))
+                    ends[cpu * 10 + number] = b"".join(pieces)
+                else:
+                    queue.append(enter(pieces[-1], sequence=number, **of))
+                    expected[cpu, number] = b"".join(pieces)
+    records = []
+    while any(queues):
+        records.append(data.draw(st.sampled_from([q for q in queues if q])).pop(0))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(records)), max_size=3)))
+
+    decoder, found, found_ends = Decoder(), {}, {}
+    for begin, end in zip([0, *cuts], [*cuts, len(records)], strict=True):
+        one = decoder.decode(span_of(*records[begin:end]))
+        keys = zip(one.enters.cpu.tolist(), one.enters.sequence.tolist(), strict=True)
+        found |= dict(zip(keys, payloads_of(one.enters), strict=True))
+        returned = one.exits.returned.tolist()
+        found_ends |= {returned[place]: again.payload for place, again in one.exits.reread.items()}
+        assert len({call.cpu for call in decoder._parts}) == len(decoder._parts)
+
+    assert found == expected
+    assert found_ends == ends
+
+
+def test_parts_wait_for_the_record_of_their_call_in_a_later_span():
+    decoder = Decoder()
+
+    decode(span_of(part(b"a", sequence=3), part(b"b", sequence=3)), decoder)
+    found = decode(span_of(enter(b"c", sequence=3, count=9)), decoder).enters
+
+    assert (found.payload, found.captured.tolist(), found.count.tolist()) == (b"abc", [3], [9])
+    assert decoder._parts == {}
+
+
+def test_two_calls_of_one_thread_read_again_at_their_ends_each_have_their_own_parts():
+    found = decode(
+        span_of(
+            *(part(b"a", end_ns=1), reread(b"b", time_ns=1)),
+            *(part(b"c", end_ns=2), reread(b"d", time_ns=2)),
+        )
+    ).exits
+
+    assert [found.reread[place].payload for place in (0, 1)] == [b"ab", b"cd"]
+
+
+def test_parts_of_an_end_that_was_lost_are_not_given_to_the_next_end_of_the_thread():
+    decoder = Decoder()
+
+    decode(span_of(part(b"lost", end_ns=1)), decoder)
+    found = decode(span_of(reread(b"mine", time_ns=2)), decoder).exits
+
+    assert found.reread[0].payload == b"mine"
+
+
+@pytest.mark.parametrize("at_exit", [False, True])
+def test_parts_whose_call_was_lost_are_forgotten_and_do_not_pile_up(at_exit):
+    decoder = Decoder()
+    for number in range(1, 100):
+        of = {"cpu": number % 2, "time_ns": number, "pid": number}
+        own = {"end_ns": number} if at_exit else {"sequence": number}
+        decode(span_of(part(b"x" * 1000, **own, **of)), decoder)
+
+    assert len(decoder._parts) == 2  # one CPU each, which may yet send the record
+
+
+def test_parts_of_many_lost_calls_in_one_span_are_forgotten():
+    decoder = Decoder()
+    raw = [part(b"x", sequence=number, time_ns=number) for number in range(1, 100)]
+
+    decode(span_of(*raw, enter(b"y", sequence=100, time_ns=100)), decoder)
+
+    assert len(decoder._parts) == 1
+
+
 def test_nothing_decodes_to_nothing():
     found = decode(span_of(process(), leave()))
 
     assert len(found.enters.order) == 0
     assert found.enters.payload == b""
     assert len(decode(span_of(enter(b"x"))).exits.order) == 0
-
-
-@given(records, st.integers(0, 20), st.data())
-def test_parts_joined_are_the_whole_and_rows_taken_are_those_rows(drawn, split, data):
-    whole = decoded(drawn)
-    decoder = Decoder()
-    parts = [decoded(drawn[:split], decoder), decoded(drawn[split:], decoder)]
-
-    enters_again = joined_enters([part.enters for part in parts])
-    exits_again = joined_exits([part.exits for part in parts])
-
-    assert enters_again.payload == whole.enters.payload
-    assert exits_again.payloads == whole.exits.payloads
-    for name in ("order", "time_ns", "pid_tgid"):
-        assert getattr(enters_again, name).tolist() == getattr(whole.enters, name).tolist()
-        assert getattr(exits_again, name).tolist() == getattr(whole.exits, name).tolist()
-    rows = sorted(data.draw(st.sets(st.integers(0, len(drawn)), max_size=8)))
-    of_enters = [row for row in rows if row < len(whole.enters.order)]
-    some = some_enters(whole.enters, np.array(of_enters, dtype=np.int64))
-    expected = [facts for _, facts in of_kind(drawn, enter)]
-    assert some.payload == b"".join(expected[row]["payload"] for row in of_enters)
-    of_exits = [row for row in rows if row < len(whole.exits.order)]
-    chosen = some_exits(whole.exits, np.array(of_exits, dtype=np.int64))
-    assert [chosen.payloads.get(place) for place in range(len(of_exits))] == [
-        whole.exits.payloads.get(row) for row in of_exits
-    ]
-
-
-def test_no_parts_join_to_none():
-    assert joined_enters([]) is None
-    assert joined_exits([]) is None
 
 
 def compile_c(source: str, flags: list[str]) -> subprocess.CompletedProcess[str]:
@@ -252,7 +393,7 @@ def test_the_records_of_these_tests_have_the_layout_of_the_header():
         ),
         "extra": (rawrecords.EXTRA_LAYOUT, "offset:0 source_fd:8 source:12 message:16 address:24"),
         "exit": (rawrecords.EXIT_LAYOUT, "returned:24"),
-        "reread": (rawrecords.REREAD_LAYOUT, "captured:32"),
+        "reread": (rawrecords.REREAD_LAYOUT, "captured:32 count:36"),
         "process": (
             rawrecords.PROCESS_LAYOUT,
             "start_ns:24 ppid:32 uid:36 gid:40 ns_pid:44 comm:48 leader:64 exe_size:80",
@@ -297,7 +438,7 @@ def test_parts_come_before_what_the_record_of_their_call_has(spans):
         part(b"two ", sequence=7),
         enter(b"three", sequence=7),
         part(b"a ", end_ns=9, tid=5),
-        part(b"b ", end_ns=9, tid=6),
+        part(b"b ", end_ns=9, tid=6, cpu=2),
         reread(b"c", tid=5, time_ns=9),
     ]
     decoder = Decoder()
@@ -308,14 +449,4 @@ def test_parts_come_before_what_the_record_of_their_call_has(spans):
     decoded = decoder.decode(span_of(*records))
 
     assert (decoded.enters.payload, decoded.enters.captured.tolist()) == (b"one two three", [13])
-    assert decoded.exits.payloads == {0: (b"a c", 0)}
-
-
-def test_parts_whose_record_was_lost_are_not_taken_for_those_of_another():
-    decoder = Decoder()
-    decoder.decode(span_of(part(b"of a lost call", sequence=1), part(b"of a lost end", end_ns=3)))
-
-    decoded = decoder.decode(span_of(enter(b"next", sequence=2), reread(b"next", time_ns=4)))
-
-    assert decoded.enters.payload == b"next"
-    assert decoded.exits.payloads == {0: (b"next", 0)}
+    assert decoded.exits.reread == {0: (b"a c", 0, 0)}

@@ -41,19 +41,17 @@ class Comparison:
             self.told.append(f"{where}: {what}")
 
 
-def compare(log: Mapping[int, Iterator[Write]], events: Iterable[Event]) -> Comparison:
-    """Compare a log's threads with a capture's.
+def compare(
+    log: Mapping[int, Iterator[Write]], events: Iterable[Event], comparison: Comparison
+) -> None:
+    """Add to a comparison what the threads of a log and those of a capture differ in.
 
     Args:
-        log: the writes of each thread, by its number; threads that wrote nothing are in it too.
-        events: of these threads, each thread's in order, and of strace.
+        log: the writes of each thread, by its number.
+        events: each thread's in order.
+        comparison: of this run.
     """
-    comparison = Comparison()
     for event in events:
-        if event.comm == "strace" and event.tid not in log:
-            continue
-        if event.target.kind == "socket":  # netlink: strace shows what it means, not its bytes
-            continue
         where = f"thread {event.tid} ({event.comm}), event {event.sequence} of CPU {event.cpu}"
         write = next(log.get(event.tid, iter(())), None)
         if write is None:
@@ -66,7 +64,6 @@ def compare(log: Mapping[int, Iterator[Write]], events: Iterable[Event]) -> Comp
         for write in writes:
             _count(comparison, write)
             comparison.differ(f"thread {tid}", f"{write.syscall}({write.fd}) was not recorded")
-    return comparison
 
 
 def _count(comparison: Comparison, write: Write) -> None:
@@ -92,7 +89,7 @@ def differences(write: Write, event: Event) -> list[str]:
 
 
 def _payload_differences(write: Write, event: Event) -> list[str]:
-    if write.payload is Payload.DECODED:
+    if write.payload is Payload.UNKNOWN:
         return []
     unreadable = EventFlag.UNREADABLE in event.flags
     if unreadable != (write.payload is Payload.UNREADABLE):

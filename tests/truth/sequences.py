@@ -7,6 +7,7 @@ its threads' sequences, each a digest. Left out is what strace cannot know.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -46,18 +47,21 @@ def _digest(facts: Iterable[tuple[object, ...]]) -> str:
 
 def _of_write(write: Write) -> tuple[object, ...]:
     place = (write.syscall, write.fd, write.offset, write.source_fd, write.unsent)
-    if write.payload is Payload.UNREADABLE:
-        return (*place, _result(write.returned))
-    return (*place, _result(write.returned), write.count, write.data)
+    content = (write.count, write.data)
+    return _known(place, write.returned, content, whole=write.payload is Payload.WHOLE)
 
 
 def _of_event(event: Event) -> tuple[object, ...]:
     unsent = EventFlag.UNSENT in event.flags
     place = (event.syscall, event.fd, event.offset, event.source_fd, unsent)
-    if EventFlag.UNREADABLE in event.flags:
-        return (*place, _result(event.returned))
-    return (*place, _result(event.returned), event.count, event.data)
+    content = (event.count, event.data)
+    return _known(place, event.returned, content, whole=EventFlag.UNREADABLE not in event.flags)
 
 
-def _result(returned: int | None) -> int | None:
-    return None if returned is None or returned <= _BROKEN_OFF else returned
+def _known(
+    place: tuple[object, ...], returned: int | None, content: tuple[object, ...], *, whole: bool
+) -> tuple[object, ...]:
+    """Leave out what only one of the two may know."""
+    result = None if returned is None or returned <= _BROKEN_OFF else returned
+    refused = returned == -errno.EINVAL  # a vector of too many segments, which nobody need read
+    return (*place, result, *(content if whole and not refused else ()))

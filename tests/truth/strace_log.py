@@ -27,6 +27,8 @@ _ERRORS = {name: number for number, name in errno.errorcode.items()} | {
 }
 _RESULT = re.compile(r"\s*= (?:(?P<number>\d+)|(?:-1|\?) (?P<error>E\w+) \(.*\)|\?)\s*")
 _NOT_A_CALL = ("+++ ", "--- ")
+# Of more segments than this (UIO_MAXIOV) the kernel looks at none, and wcap at as many as it likes.
+_MOST_SEGMENTS = 1024
 
 
 class Payload(Enum):
@@ -34,7 +36,7 @@ class Payload(Enum):
 
     WHOLE = auto()
     UNREADABLE = auto()  # memory is not there: the bytes before it are known
-    DECODED = auto()  # a netlink message, printed as what it means
+    UNKNOWN = auto()  # a netlink message, printed as what it means; a vector that was refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,7 @@ def _read_thread(path: Path) -> Iterator[Write]:
 
 def read_line(line: str) -> list[Write]:
     """Return the writes that one line of a log tells of."""
-    # Of netlink messages strace shows what they mean, and not all of it; they are not compared.
-    if line.startswith(_NOT_A_CALL) or "{nlmsg_len=" in line:
+    if line.startswith(_NOT_A_CALL):
         return []
     name, found, _ = line.partition("(")
     shape = _SHAPES.get(name)
@@ -98,10 +99,12 @@ def _buffer(name: str, arguments: list[Any], returned: int | None) -> list[Write
 
 
 def _vector(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
-    fd, segments = arguments[:2]
+    fd, segments, number = arguments[:3]
     offset = arguments[3] if name in ("pwritev", "pwritev2") else None
     if name == "pwritev2" and offset == -1:  # where the file stands: no place is given
         offset = None
+    if number > _MOST_SEGMENTS:
+        return [Write(name, fd, None, returned, b"", Payload.UNKNOWN, offset)]
     return [Write(name, fd, _total(segments), returned, *_joined(segments), offset)]
 
 
@@ -112,29 +115,20 @@ def _message(name: str, arguments: list[Any], returned: int | None) -> list[Writ
 
 
 def _messages(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
-    fd, messages, number = arguments[:3]
-    if isinstance(messages, Pointer):  # none of them could be read
-        first = Write(name, fd, None, returned, b"", Payload.UNREADABLE)
-        return [first, *(_one_message(fd, ..., place, returned) for place in range(1, number))]
-    return [_one_message(fd, message, place, returned) for place, message in enumerate(messages)]
+    fd, shown, number = arguments[:3]
+    messages = [] if isinstance(shown, Pointer) else [each for each in shown if each is not ...]
+    messages += [{"msg_hdr": {"msg_iov": ...}}] * (number - len(messages))
+    if messages and (returned is None or returned < 0):
+        # The call's error is the first message's; of a later one's nobody is told.
+        messages[0] = {**messages[0], "msg_len": returned}
+    return [_one_of_many(name, fd, message) for message in messages]
 
 
-def _one_message(fd: int, message: Any, place: int, returned: int | None) -> Write:
-    """Return one message of a sendmmsg that returned ``returned``.
-
-    Of those not sent, only the first in its call has a result: the call's error.
-    """
-    if message is ...:
-        return Write("sendmmsg", fd, None, None, b"", Payload.UNREADABLE, unsent=True)
+def _one_of_many(name: str, fd: int, message: dict[str, Any]) -> Write:
     segments = message["msg_hdr"]["msg_iov"]
-    result = message.get("msg_len")
-    failed = returned is None or returned < 0
-    if result is None and place == 0 and failed:
-        result, unsent = returned, False
-    else:
-        unsent = result is None
+    unsent = "msg_len" not in message
     content = _joined(segments)
-    return Write("sendmmsg", fd, _total(segments), result, *content, unsent=unsent)
+    return Write(name, fd, _total(segments), message.get("msg_len"), *content, unsent=unsent)
 
 
 def _spliced(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
@@ -145,14 +139,13 @@ def _spliced(name: str, arguments: list[Any], returned: int | None) -> list[Writ
 def _transfer(
     source: int, target: int, count: int, offset: int | None = None
 ) -> Callable[..., list[Write]]:
-    """Return how to read a call that has these arguments at these places."""
+    """Return how to read a call with its arguments at these places; the offset is the target's."""
 
     def read(name: str, arguments: list[Any], returned: int | None) -> list[Write]:
-        places = (target, count, source)
-        fd, asked, source_fd = (arguments[place] for place in places)
+        fd, asked, source_fd = (arguments[place] for place in (target, count, source))
         given = None if offset is None else arguments[offset]
-        at = given[0] if isinstance(given, list) else None
-        return [Write(name, fd, asked, returned, offset=at, source_fd=source_fd)]
+        place = given[0] if isinstance(given, list) else None
+        return [Write(name, fd, asked, returned, offset=place, source_fd=source_fd)]
 
     return read
 
@@ -182,15 +175,13 @@ def _content(buffer: Any, count: int) -> tuple[bytes, Payload]:
         return buffer, Payload.WHOLE
     if isinstance(buffer, Pointer):
         return b"", Payload.UNREADABLE if count else Payload.WHOLE
-    return b"", Payload.DECODED
+    return b"", Payload.UNKNOWN
 
 
 def _joined(segments: Any) -> tuple[bytes, Payload]:
     """Return the bytes of an iovec up to the first that strace does not show."""
-    if isinstance(segments, Pointer):
-        return b"", Payload.UNREADABLE
     joined = []
-    for segment in segments:
+    for segment in _listed(segments):
         if segment is ...:
             return b"".join(joined), Payload.UNREADABLE
         data, payload = _content(segment["iov_base"], segment["iov_len"])
@@ -201,6 +192,13 @@ def _joined(segments: Any) -> tuple[bytes, Payload]:
 
 
 def _total(segments: Any) -> int | None:
-    if isinstance(segments, Pointer) or ... in segments:
-        return None
-    return sum(segment["iov_len"] for segment in segments)
+    listed = _listed(segments)
+    return None if ... in listed else sum(segment["iov_len"] for segment in listed)
+
+
+def _listed(segments: Any) -> list[Any]:
+    """Return an iovec's segments, and last `...` if memory ends before they do."""
+    listed: list[Any] = segments if isinstance(segments, list) else [...]
+    if any(isinstance(segment, str) for segment in listed):
+        raise StraceError("segments are left out")
+    return listed

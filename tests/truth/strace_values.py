@@ -4,8 +4,8 @@ With ``-xx`` every byte of a string is an escape, so a quote ends a string and a
 bracket: one expression splits a line into tokens, and a string of 16 MiB is one of them. What
 stands for itself becomes a Python value: strings are bytes, lists lists, structures dicts, decimal
 numbers ints. Memory that strace could not read is a `Pointer`; a list that memory ends in has `...`
-as its last item. Flags and constants stay words. What strace itself leaves out for being long is an
-error, for nothing may be left out here.
+as its last item. Flags and constants stay words, and so does the ``...`` of what strace leaves out
+of something that it explains. A string that it cuts is an error: nothing may be missing here.
 """
 
 from __future__ import annotations
@@ -80,8 +80,6 @@ class _Reader:
     def _word(self, word: str) -> Any:
         if word == "@":  # an abstract socket's name follows
             return b"@" + self._value()
-        if word == "...":
-            raise StraceError(f"something is left out at {self.position}")
         if _POINTER.fullmatch(word):
             return Pointer(0 if word == "NULL" else int(word, 16))
         if _NUMBER.fullmatch(word):

@@ -1,9 +1,9 @@
 """Run scenarios under wcap and strace, together and apart.
 
-Together, strace is the command that wcap launches, and the program is strace's: a tracer's stops do
-not disturb tracepoints, and strace's own writes, which are recorded too, are left out. But strace
-reads a payload before the tracepoint does, so all of it is in memory by then. Apart, wcap meets the
-program as it is.
+Together, strace launches the program and wcap records it by its process number: a tracer's stops do
+not disturb tracepoints. The program waits at a gate until both look. But strace reads a payload
+before the tracepoint does, so all of it is in memory by then. Apart, wcap meets the program as it
+is.
 
 Every run of a scenario takes place in the same folder, ``work`` in the one given, emptied first.
 """
@@ -11,11 +11,14 @@ Every run of a scenario takes place in the same folder, ``work`` in the one give
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kernel.support import Recorded, Recorder
@@ -25,11 +28,13 @@ from truth.strace_log import SYSCALLS, read_log
 
 import wcap
 
-# A buffer so large that two cores and strace beside them lose nothing.
-RECORD_OPTIONS = ("-f", "-s", "0", "-B", "1G")
+# The buffer bridges the moments in which a server, its clients and strace leave wcap no core.
+RECORD_OPTIONS = ("-f", "-s", "0", "-B", "256M")
 PATIENCE_SECONDS = 900
 # More than any payload here has, so strace cuts none.
 LONGEST = 32 << 20
+# Runs a command in a child, of which strace says that it is there, once a line can be read.
+GATE = ("bash", "-c", '(read -r _; exec "$@" </dev/null); exit $?', "gate")
 
 
 def observe(scenario: Scenario, size: int, folder: Path) -> Comparison:
@@ -38,15 +43,47 @@ def observe(scenario: Scenario, size: int, folder: Path) -> Comparison:
     A scenario that fails, and a recording that is not complete, are differences too.
     """
     logs = folder / "together"
-    recorded = record(traced(scenario.command(size), logs), folder)
+    with _traced_at_gate(scenario.command(size), logs, folder) as (strace, pid):
+        options = (*RECORD_OPTIONS, "-p", str(pid))
+        with Recorder(*options, output=folder / "run.wcap") as recorder:
+            recorder.wait_until_recording()
+            _, said = strace.communicate(b"\n", timeout=PATIENCE_SECONDS)
+            recorder.signal(signal.SIGINT)
+            recorded = recorder.finish(PATIENCE_SECONDS)
+    comparison = Comparison()
+    if strace.returncode != 0:
+        comparison.differ("the program", f"status {strace.returncode}: {said[-500:]!r}")
+    if recorded.status != 0:
+        comparison.differ("wcap", f"status {recorded.status}: {recorded.said}")
     with wcap.open(recorded.path) as capture:
-        comparison = compare(read_log(logs), capture)
-    if (recorded.status, recorded.end.exit_status) != (0, 0):
-        comparison.differ(
-            "the run",
-            f"status {recorded.end.exit_status}, wcap's {recorded.status}: {recorded.said}",
-        )
+        compare(read_log(logs), capture, comparison)
     return comparison
+
+
+@contextmanager
+def _traced_at_gate(
+    command: Sequence[str], logs: Path, folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start a command under strace, at the gate; yield strace and the process that waits there."""
+    work, surroundings = _prepare(folder)
+    strace = subprocess.Popen(
+        traced([*GATE, *command], logs),
+        cwd=work,
+        env=surroundings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        said = strace.stderr.readline()
+        attached = re.fullmatch(rb"strace: Process (\d+) attached\n", said)
+        assert attached is not None, f"strace does not trace: {said!r}"
+        yield strace, int(attached[1])
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(strace.pid, signal.SIGKILL)
+        strace.communicate()
 
 
 def record(command: Sequence[str], folder: Path) -> Recorded:
@@ -67,7 +104,7 @@ def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[byt
     return subprocess.run(
         command,
         cwd=work,
-        env={**os.environ, **surroundings},
+        env=surroundings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         timeout=PATIENCE_SECONDS,
@@ -79,9 +116,10 @@ def traced(command: Sequence[str], logs: Path) -> list[str]:
     """Return a command that runs another and has strace log to a folder what its threads write."""
     logs.mkdir(parents=True)
     output = ("-ff", "-A", "-o", str(logs / "thread"))
-    detail = ("-v", "-xx", "-s", str(LONGEST))
-    chosen = ("--seccomp-bpf", "-e", "signal=none", "-e", f"trace={','.join(SYSCALLS)}")
-    return ["strace", *output, *detail, *chosen, *command]
+    detail = ("-v", "-xx", "-s", str(LONGEST), "-e", "signal=none")
+    chosen = ("--seccomp-bpf", "-e", f"trace={','.join(SYSCALLS)}")
+    talk = ("-e", "quiet=exit")  # with -o it would not say of new processes that they are there
+    return ["strace", *output, *detail, *chosen, *talk, *command]
 
 
 def _prepare(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -92,6 +130,7 @@ def _prepare(folder: Path) -> tuple[Path, dict[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     return work, {
+        **os.environ,
         "HOME": str(work),
         "LC_ALL": "C",
         "TZ": "UTC",

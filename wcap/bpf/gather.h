@@ -133,6 +133,7 @@ static __always_inline void send_reread(void *context, struct cpu_state *state)
 	reread->exit.prefix.flags = gather->flags;
 	reread->exit.returned = gather->returned;
 	reread->captured = size;
+	reread->count = gather->total;
 	VISIBLE(size);
 	if (size > PIECE)
 		return;
@@ -239,8 +240,7 @@ static __always_inline void next_segment(struct gather *gather)
 	gather->segments--;
 	if (segment.size > room)
 		segment.size = room;
-	if (!gather->reread)
-		gather->total += segment.size;
+	gather->total += segment.size;
 	if (gather->stopped)
 		return;
 	u64 skip = gather->skip < segment.size ? gather->skip : segment.size;

@@ -76,7 +76,8 @@ struct exit {
 
 struct reread {
 	struct exit exit;
-	u64 captured;
+	u32 captured;
+	u32 count; /* bytes of a vector, as far as it can be read now */
 };
 
 /* A part of what is read when a call ends has the time of that record instead of a sequence number:

@@ -599,17 +599,21 @@ int sent(void *context)
 		VISIBLE(at);
 		if (at >= MAX_SEGMENTS)
 			break;
-		bpf_probe_read_user(state->payload + at * sizeof(u32), sizeof(u32),
-				    (void *)(message + __builtin_offsetof(struct message, sent)));
+		if (bpf_probe_read_user(state->payload + at * sizeof(u32), sizeof(u32),
+					(void *)(message + __builtin_offsetof(struct message, sent)))) {
+			gather->stopped = 1; /* it is not known of the others */
+			break;
+		}
 		gather->fill++;
 	}
-	if (gather->fill < messages && gather->fill < MAX_SEGMENTS)
+	if (!gather->stopped && gather->fill < messages && gather->fill < MAX_SEGMENTS)
 		programs.call(context, PROGRAM_SENT);
 	fill(&end->exit.prefix, KIND_SENT, state->call.pid_tgid, state->call.time_ns);
 	end->exit.returned = gather->returned;
 	u64 size = gather->fill * sizeof(u32);
 
 	end->captured = size;
+	end->count = 0;
 	VISIBLE(size);
 	if (size <= MAX_SEGMENTS * sizeof(u32))
 		count_lost_exit(send(context, end, sizeof(*end) + size));

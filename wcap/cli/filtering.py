@@ -73,7 +73,7 @@ class FilterOptions:
             "--syscall",
             "-e",
             metavar="NAME,…",
-            help="Only these system calls; file and net are many.",
+            help="Only these system calls; file and net are classes of them.",
         ),
     ] = None
     since: Annotated[
@@ -164,17 +164,6 @@ def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]]
         return with_filters
 
     return decorate
-
-
-def numbers(option: str, given: list[str] | None) -> frozenset[int] | None:
-    """Read ``1,2`` and ``3`` of a repeated option as a set of numbers.
-
-    Raises:
-        FilterError: one is not a number.
-    """
-    if not given:
-        return None
-    return _checked(option, [word.strip() for value in given for word in value.split(",")])
 
 
 def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], frozenset[int]]:

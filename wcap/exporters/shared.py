@@ -69,8 +69,10 @@ def repeating(form: Callable[..., str], *columns: Column) -> list[str]:
 
     Args:
         form: turns one value of each column into text.
-        columns: of equal length.
+        columns: of equal length, at least one row.
     """
+    if all(bool((column == column[0]).all()) for column in columns):
+        return [form(*[column[0].item() for column in columns])] * len(columns[0])
     values = [column.tolist() for column in columns]
     known = {row: form(*row) for row in set(zip(*values, strict=True))}
     return list(map(known.__getitem__, zip(*values, strict=True)))
@@ -132,15 +134,11 @@ def placed(
             addresses[address] if sent else None,
         )
 
-    if bool(has_source.any()) or bool(has_address.any()):
-        fd, source, address = (batch.column(name) for name in ("source_fd", "source", "address"))
-        origins = repeating(form, has_source, fd, source, has_address, address)
-    else:
-        origins = [origin(None, None, None)] * len(batch)
+    fd, source, address = (batch.column(name) for name in ("source_fd", "source", "address"))
     return (
         repeating(lambda at: target(targets[at].name, targets[at].kind), batch.target),
         _known(batch.column("offset"), batch.has("offset"), unknown),
-        origins,
+        repeating(form, has_source, fd, source, has_address, address),
     )
 
 

@@ -7,7 +7,7 @@ for the next batch; a call that takes too long is handed on without its result, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,21 +17,20 @@ import numpy.typing as npt
 from wcap.events import Bypass, EventBatch, EventFlag, Gap, Target
 from wcap.format import Clock
 from wcap.recorder.batches import Joinery, make_batch, message_result
-from wcap.recorder.gaps import GapFinder, Run
-from wcap.recorder.joining import Joined, join
-from wcap.recorder.paths import PathChooser
-from wcap.recorder.processes import ProcessTable
-from wcap.recorder.records import (
+from wcap.recorder.calls import (
     TID,
-    Decoder,
     Enters,
     Exits,
-    Span,
     joined_enters,
     joined_exits,
     some_enters,
     some_exits,
 )
+from wcap.recorder.gaps import GapFinder, Run
+from wcap.recorder.joining import SENDMMSG, Joined, join
+from wcap.recorder.paths import PathChooser
+from wcap.recorder.processes import ProcessTable
+from wcap.recorder.records import Decoder, Span
 from wcap.recorder.targets import TargetTable
 
 # A call that has not ended by then is handed on as unfinished.
@@ -39,6 +38,8 @@ UNFINISHED_AFTER_NS = 1_000_000_000
 # No more than this waits for calls to end.
 HELD_EVENTS = 1 << 16
 HELD_BYTES = 4 << 20
+# Of no more threads is a result awaited: some are killed in their call, which then has no end.
+AWAITED_THREADS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class _Open:
     cpu: int
     sequence: int
     time_ns: int
-    message: int
+    message: int | None
 
 
 class Assembler:
@@ -83,7 +84,7 @@ class Assembler:
         clock: Clock,
         cause_of: Callable[[int], str],
         *,
-        losers_of: Callable[[int], Iterable[Run]] = lambda cpu: (),
+        losers_of: Callable[[int], Sequence[Run]] = lambda cpu: (),
         bypassed: Callable[[Bypass], None] = lambda bypass: None,
         at_exit: bool = False,
         from_proc: bool = False,
@@ -94,10 +95,11 @@ class Assembler:
         self._bypassed = bypassed
         self._at_exit = at_exit
         self._decoder = Decoder(at_exit=at_exit)
-        self._gaps = GapFinder(clock, cause_of, losers_of)
         self._processes = ProcessTable()
         self._targets = TargetTable(from_proc=from_proc)
         self._paths = None if wants is None else PathChooser(wants, ignore, self._targets)
+        self._gaps = GapFinder(clock, cause_of, self._losers)
+        self._losers_of = losers_of
         self._enters: list[Enters] = []
         self._exits: list[Exits] = []
         self._open: dict[int, list[_Open]] = {}
@@ -175,6 +177,10 @@ class Assembler:
         """Return the last number of each CPU, of what it has seen and was to be recorded."""
         return dict(sequences) if self._paths is None else self._paths.numbered(sequences)
 
+    def _losers(self, cpu: int) -> Sequence[Run]:
+        runs = self._losers_of(cpu)
+        return runs if self._paths is None else self._paths.losers(cpu, runs)
+
     def recorded(self) -> dict[int, int]:
         """Return the last sequence number handed on, by CPU."""
         return self._gaps.recorded()
@@ -240,14 +246,17 @@ class Assembler:
         return enters if times is enters.time_ns else replace(enters, time_ns=times)
 
     def _superseded(self, enters: Enters) -> dict[int, int]:
-        """Return the threads whose write was handed on without its end, and which began another
-        since: after the record given here no end is that write's.
+        """Return the threads whose call was handed on without its end, and which began another
+        since: after the record given here no end is that call's.
         """
+        if not self._open:
+            return {}
         tids = enters.pid_tgid & TID
-        return {
-            tid: int(enters.order[np.argmax(tids == tid)])
-            for tid in set(tids.tolist()) & self._open.keys()
-        }
+        awaited = np.fromiter(self._open, dtype=np.uint64, count=len(self._open))
+        rows = np.flatnonzero(np.isin(tids, awaited))
+        found, first = np.unique(tids[rows], return_index=True)
+        orders = enters.order[rows[first]]
+        return dict(zip(found.tolist(), orders.tolist(), strict=True))
 
     def _late(
         self, exits: Exits | None, ends: npt.NDArray[np.int64], superseded: Mapping[int, int]
@@ -258,41 +267,42 @@ class Assembler:
         unused = np.ones(len(exits.order), dtype=np.bool_)
         unused[ends[ends >= 0]] = False
         results = []
-        for position in np.flatnonzero(unused).tolist():
-            tid, order = int(exits.pid_tgid[position] & TID), int(exits.order[position])
+        for end in np.flatnonzero(unused).tolist():
+            tid, order = int(exits.pid_tgid[end] & TID), int(exits.order[end])
             if tid in self._open and order < superseded.get(tid, order + 1):
-                for event in self._open.pop(tid):
-                    answer = int(exits.returned[position])
-                    if position in exits.sent:
-                        found = message_result(exits, position, event.message)
-                        if found is None:
-                            continue
-                        answer = found
-                    took = int(exits.time_ns[position]) - event.time_ns
-                    results.append((event.cpu, event.sequence, answer, took))
+                found = (_late_result(exits, end, event) for event in self._open.pop(tid))
+                results += [result for result in found if result is not None]
         return results
 
     def _batch(self, parts: Joinery) -> EventBatch:
         batch = make_batch(parts, self._processes, self._targets, self._clock.offset_ns)
-        unfinished = np.flatnonzero(batch.flags & np.uint32(EventFlag.UNFINISHED))
         enters = parts.enters
+        unfinished = np.flatnonzero(batch.flags & np.uint32(EventFlag.UNFINISHED))
         for tid, row in zip(batch.tid[unfinished].tolist(), parts.rows[unfinished], strict=True):
-            message = 0 if enters.details is None else int(enters.details.message[row])
-            self._open.setdefault(tid, []).append(
-                _Open(
-                    int(enters.cpu[row]),
-                    int(enters.sequence[row]),
-                    int(enters.time_ns[row]),
-                    message,
-                )
-            )
+            message = None
+            if enters.details is not None and enters.syscall[row] == SENDMMSG:
+                message = int(enters.details.message[row])
+            moment = int(enters.time_ns[row])
+            event = _Open(int(enters.cpu[row]), int(enters.sequence[row]), moment, message)
+            self._open.setdefault(tid, []).append(event)
+        for tid in list(self._open)[: max(len(self._open) - AWAITED_THREADS, 0)]:
+            del self._open[tid]
         return batch
 
 
+def _late_result(exits: Exits, end: int, event: _Open) -> tuple[int, int, int, int] | None:
+    """Return the result that an end brings to an event; None if it brings none."""
+    returned, why = int(exits.returned[end]), EventFlag(0)
+    if event.message is not None:
+        returned, why = message_result(exits, end, event.message)
+    took = int(exits.time_ns[end]) - event.time_ns
+    return None if why else (event.cpu, event.sequence, returned, took)
+
+
 def _reread_bytes(exits: Exits | None) -> int:
-    if exits is None or not exits.payloads:
+    if exits is None:
         return 0
-    return sum(len(payload) for payload, _ in exits.payloads.values())
+    return sum(len(reread.payload) for reread in exits.reread.values())
 
 
 def _by_time(times: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,13 @@ import numpy.typing as npt
 from wcap.events import EventBatch, EventFlag
 from wcap.fields import text
 from wcap.recorder import records
+from wcap.recorder.calls import PID_SHIFT, TID, Enters, Exits, Ints, Reread
 from wcap.recorder.descriptions import address
-from wcap.recorder.joining import Joined
+from wcap.recorder.joining import SENDMMSG, Joined
 from wcap.recorder.processes import ProcessTable
-from wcap.recorder.records import PID_SHIFT, TID, Enters, Exits
 from wcap.recorder.targets import TargetTable
 from wcap.syscalls import SYSCALLS
 
-Ints = npt.NDArray[Any]
 Rows = npt.NDArray[np.intp]
 
 # Flags of records, and of events, that mean the same.
@@ -66,7 +65,8 @@ def make_batch(
     time_ns = enters.time_ns[rows]
     payload, bounds = _payloads(parts)
     captured = bounds[1] - bounds[0]
-    flags = _flags(parts, captured)
+    count = _counts(parts)
+    flags = _flags(parts, captured, count)
     returned, duration_ns = _results(parts, time_ns, flags)
     comm, comms = _names(enters.comm0[rows], enters.comm1[rows])
     pids = (enters.pid_tgid[rows] >> PID_SHIFT).astype(np.uint32)
@@ -80,7 +80,7 @@ def make_batch(
         "comm": comm,
         "syscall": enters.syscall[rows],
         "fd": enters.fd[rows],
-        "count": enters.count[rows],
+        "count": count,
         "captured": captured.astype(np.uint32),
         "returned": returned,
         "duration_ns": duration_ns,
@@ -91,9 +91,10 @@ def make_batch(
     if enters.details is not None and bool((enters.flags[rows] & _OPTIONAL).any()):
         details = enters.details
         columns["offset"], columns["source_fd"] = details.offset[rows], details.source_fd[rows]
-        columns["address"], addresses = _addresses(details.addresses, rows)
+        columns["address"], addresses = _addresses(details.addresses, rows, flags)
         numbers.append(details.source[rows])
-        fds.append(columns["source_fd"])
+        has_source = (flags & np.uint32(EventFlag.HAS_SOURCE)) != 0
+        fds.append(np.where(has_source, columns["source_fd"], -1))
     found, target_table = targets.columns(numbers, pids, fds)
     columns |= dict(zip(("target", "source"), found, strict=False))
     return EventBatch(
@@ -110,7 +111,7 @@ def make_batch(
 
 
 def _results(parts: Joinery, time_ns: Ints, flags: npt.NDArray[np.uint32]) -> tuple[Ints, Ints]:
-    """Return what each call returned and how long it took; flag messages that were not sent."""
+    """Return what each call returned and how long it took; flag messages that have no result."""
     enters, exits, rows, ends = parts.enters, parts.exits, parts.rows, parts.ends
     returned, duration_ns = np.zeros((2, len(rows)), dtype=np.int64)
     if enters.returned is not None:
@@ -120,40 +121,54 @@ def _results(parts: Joinery, time_ns: Ints, flags: npt.NDArray[np.uint32]) -> tu
     done = ends >= 0
     returned[done] = exits.returned[ends[done]]
     duration_ns[done] = exits.time_ns[ends[done]] - time_ns[done]
-    if exits.sent and enters.details is not None:
-        of_messages = np.isin(ends, np.fromiter(exits.sent, dtype=np.int64))
-        for row in np.flatnonzero(of_messages).tolist():
-            end, message = int(ends[row]), int(enters.details.message[rows[row]])
-            answer = message_result(exits, end, message)
-            if answer is None:
-                flags[row] |= EventFlag.UNSENT
-            returned[row] = answer or 0
+    if enters.details is not None:
+        messages = done & (enters.syscall[rows] == SENDMMSG)
+        for row in np.flatnonzero(messages).tolist():
+            number = int(enters.details.message[rows[row]])
+            returned[row], why = message_result(exits, int(ends[row]), number)
+            flags[row] |= why
     return returned, duration_ns
 
 
-def message_result(exits: Exits, end: int, message: int) -> int | None:
-    """Return what became of one message of a sendmmsg; None if the call ended before it."""
-    sent, returned = exits.sent[end], int(exits.returned[end])
-    if message < len(sent):
-        return sent[message]
-    return returned if returned < 0 and message == 0 else None
+def message_result(exits: Exits, end: int, message: int) -> tuple[int, EventFlag]:
+    """Return what became of one message of a sendmmsg, or else a flag that says why not."""
+    returned, sent = int(exits.returned[end]), exits.sent.get(end, [])
+    if returned < 0 and message == 0:
+        return returned, EventFlag(0)
+    if message >= returned:
+        return 0, EventFlag.UNSENT
+    return (sent[message], EventFlag(0)) if message < len(sent) else (0, EventFlag.RESULT_LOST)
 
 
-def _flags(parts: Joinery, captured: Ints) -> npt.NDArray[np.uint32]:
+def _rereads(parts: Joinery) -> Iterator[tuple[int, Reread]]:
+    """Yield each call that was read again when it ended, and what came of that."""
+    exits, ends = parts.exits, parts.ends
+    if exits is None or not exits.reread:
+        return
+    unreadable = (parts.enters.flags[parts.rows] & records.UNREADABLE) != 0
+    for row in np.flatnonzero(unreadable & (ends >= 0)).tolist():
+        if (found := exits.reread.get(int(ends[row]))) is not None:
+            yield row, found
+
+
+def _counts(parts: Joinery) -> Ints:
+    """Return what each call asked to write: a vector may have been readable only at its end."""
+    count: Ints = parts.enters.count[parts.rows]
+    for row, reread in _rereads(parts):
+        count[row] = max(int(count[row]), reread.asked)
+    return count
+
+
+def _flags(parts: Joinery, captured: Ints, count: Ints) -> npt.NDArray[np.uint32]:
     enters, rows, ends = parts.enters, parts.rows, parts.ends
     raw = enters.flags[rows]
     flags = np.zeros(len(rows), dtype=np.uint32)
     if bool(raw.any()):
         for bit, flag in _SAME:
             flags[(raw & bit) != 0] |= np.uint32(flag)
-    if parts.exits is not None and parts.exits.payloads:
-        unread = (flags & np.uint32(EventFlag.UNREADABLE)) != 0
-        for row in np.flatnonzero(unread & (ends >= 0)).tolist():
-            if (end := int(ends[row])) in parts.exits.payloads:
-                flags[row] = _reread_flags(int(flags[row]), *parts.exits.payloads[end])
-    short = (captured.astype(np.uint64) < enters.count[rows]) & (
-        (flags & np.uint32(_EXPLAINED)) == 0
-    )
+    for row, reread in _rereads(parts):
+        flags[row] = _reread_flags(int(flags[row]), reread)
+    short = (captured.astype(np.uint64) < count) & ((flags & np.uint32(_EXPLAINED)) == 0)
     flags[short] |= np.uint32(EventFlag.TRUNCATED)
     if enters.returned is not None:
         return flags | np.uint32(EventFlag.AT_EXIT)
@@ -163,13 +178,13 @@ def _flags(parts: Joinery, captured: Ints) -> npt.NDArray[np.uint32]:
     return flags
 
 
-def _reread_flags(flags: int, payload: bytes, raw: int) -> int:
-    """Return the flags of a call that was read again when it ended, and what came of that."""
-    if payload or not raw & records.UNREADABLE:
+def _reread_flags(flags: int, reread: Reread) -> int:
+    """Return the flags of a call that was read again when it ended."""
+    if reread.payload:
         flags |= EventFlag.READ_AT_EXIT
-    if not raw & records.UNREADABLE:
+    if not reread.flags & records.UNREADABLE:
         flags &= ~EventFlag.UNREADABLE
-    if raw & records.PART_LOST:
+    if reread.flags & records.PART_LOST:
         flags |= EventFlag.PAYLOAD_LOST
     return flags
 
@@ -178,31 +193,28 @@ def _payloads(
     parts: Joinery,
 ) -> tuple[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Return the payloads, those read again at exit behind the others, and where each lies."""
-    enters, exits, rows, ends = parts.enters, parts.exits, parts.rows, parts.ends
+    enters, rows = parts.enters, parts.rows
     stops = np.cumsum(enters.captured, dtype=np.int64)
     starts = stops - enters.captured
     starts, stops = starts[rows], stops[rows]
-    if exits is None or not exits.payloads:
-        return enters.payload, (starts, stops)
     pieces, length = [enters.payload], len(enters.payload)
-    unread = (enters.flags[rows] & records.UNREADABLE) != 0
-    for row in np.flatnonzero(unread & (ends >= 0)).tolist():
-        rest, _ = exits.payloads.get(int(ends[row]), (b"", 0))
-        if rest:
-            whole = enters.payload[starts[row] : stops[row]] + rest
+    for row, reread in _rereads(parts):
+        if reread.payload:
+            whole = enters.payload[starts[row] : stops[row]] + reread.payload
             starts[row], stops[row] = length, length + len(whole)
             pieces.append(whole)
             length += len(whole)
-    return b"".join(pieces), (starts, stops)
+    return (b"".join(pieces) if len(pieces) > 1 else enters.payload), (starts, stops)
 
 
-def _addresses(by_row: dict[int, bytes], rows: Rows) -> tuple[Ints, list[str]]:
+def _addresses(
+    by_row: dict[int, bytes], rows: Rows, flags: npt.NDArray[np.uint32]
+) -> tuple[Ints, list[str]]:
+    """Return for each event the position of its address in a table, and that table."""
     column = np.zeros(len(rows), dtype=np.uint32)
     table: dict[bytes, int] = {}
-    if by_row:
-        for place, row in enumerate(rows.tolist()):
-            if row in by_row:
-                column[place] = table.setdefault(by_row[row], len(table))
+    for place in np.flatnonzero(flags & np.uint32(EventFlag.HAS_ADDRESS)).tolist():
+        column[place] = table.setdefault(by_row[int(rows[place])], len(table))
     return column, [address(raw) for raw in table]
 
 

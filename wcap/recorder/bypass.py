@@ -5,13 +5,26 @@ The kernel side tells of those that are executed while it records, and of io_uri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from wcap.events import Bypass
 
 # The start of an ELF file of 32 bits (ELFCLASS32, elf(5)).
 _ELF_32 = b"\x7fELF\x01"
+
+
+def untold(
+    counted: Iterable[tuple[int, str]], told: Collection[tuple[int, str]]
+) -> Iterator[Bypass]:
+    """Yield those of which the kernel side could not tell, as the buffer was full: (pid, how)."""
+    for pid, how in counted:
+        if (pid, how) not in told:
+            try:
+                comm = Path(f"/proc/{pid}/comm").read_bytes().rstrip(b"\n")
+            except OSError:  # it has ended
+                comm = b"?"
+            yield Bypass(pid, comm.decode("utf-8", "surrogateescape"), how)
 
 
 def of_32_bits(pids: Iterable[int]) -> Iterator[Bypass]:

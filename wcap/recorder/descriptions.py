@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from wcap.events import TARGET_KINDS, Bypass, Target
 from wcap.fields import text
 
-_COMM = "16s"
-_PROCESS = struct.Struct(f"=BBHIQQ QIIII {_COMM}{_COMM} IIII")
-_TARGET = struct.Struct("=BBHIQQ IIIHH QII HHHH 16s16s Q IHH")
-_BYPASS = struct.Struct(f"=BBHIQQ {_COMM} Q")
-PROCESS_SIZE, TARGET_SIZE = _PROCESS.size, _TARGET.size
+# What is not read of a record is left out of its layout.
+_PROCESS = struct.Struct("=2xH12xQ QIIII 16s16s III4x")
+_TARGET = struct.Struct("=2xH20x II6xH Q4xI 4xHH 16s16s Q IHH")
+_BYPASS = struct.Struct("=16xQ 16s Q")
+PROCESS_SIZE, TARGET_SIZE, BYPASS_SIZE = _PROCESS.size, _TARGET.size, _BYPASS.size
 # Flags of bpf/record.h.
-_KNOWN_TASK, _PARTIAL, _DETACHED, _DELETED, _NO_CGROUP = 2, 256, 512, 1024, 2048
+_KNOWN_TASK, _PARTIAL, _DELETED, _NO_CGROUP = 2, 256, 1024, 2048
 # include/linux/socket.h
 _UNIX, _INET, _INET6 = 1, 2, 10
 # include/linux/kdev_t.h
@@ -47,57 +48,98 @@ class Seen:
     cmdline: tuple[str, ...] | None = None
 
 
+class _ProcessRecord(NamedTuple):
+    """What ``_PROCESS`` reads; sizes are in bytes."""
+
+    flags: int
+    pid_tgid: int
+    start_ns: int
+    ppid: int
+    uid: int
+    gid: int
+    ns_pid: int
+    comm: bytes
+    leader: bytes
+    exe_size: int
+    cgroup_size: int
+    cmdline_size: int
+
+
+class _TargetRecord(NamedTuple):
+    """What ``_TARGET`` reads; sizes are in bytes, and the peer's port is in network order."""
+
+    flags: int
+    number: int
+    device: int
+    family: int
+    inode: int
+    kind: int
+    local_port: int
+    peer_port: int
+    local: bytes
+    peer: bytes
+    peer_inode: int
+    path_size: int
+    local_size: int
+    peer_size: int
+
+
 def process(data: bytes, start: int, order: int) -> Seen:
     """Read the description of a process."""
-    (_, _, flags, _, _, pid_tgid, start_ns, ppid, uid, gid, ns_pid, comm, leader, *sizes, _) = (
-        _PROCESS.unpack_from(data, start)
-    )
-    known = bool(flags & _KNOWN_TASK)
+    found = _ProcessRecord(*_PROCESS.unpack_from(data, start))
+    known = bool(found.flags & _KNOWN_TASK)
+    sizes = (found.exe_size, found.cgroup_size, found.cmdline_size)
     exe, cgroup, cmdline = _cut(data, start + PROCESS_SIZE, sizes)
     return Seen(
         order=order,
-        pid=pid_tgid >> 32,
-        comm=_name(comm),
-        uid=uid,
-        gid=gid,
-        leader=_name(leader) if known else None,
-        ppid=ppid if known else None,
-        start_ns=start_ns if known else None,
-        ns_pid=ns_pid or None,
-        exe=_path(exe) if exe and not flags & _PARTIAL else None,
-        cgroup=_path(cgroup) if known and not flags & _NO_CGROUP else None,
+        pid=found.pid_tgid >> 32,
+        comm=_name(found.comm),
+        uid=found.uid,
+        gid=found.gid,
+        leader=_name(found.leader) if known else None,
+        ppid=found.ppid if known else None,
+        start_ns=found.start_ns if known else None,
+        ns_pid=found.ns_pid or None,
+        exe=_path(exe) if exe and not found.flags & _PARTIAL else None,
+        # The root has no name; who has a program has a cgroup too, if they are known at all.
+        cgroup=_path(cgroup) if (exe or cgroup) and not found.flags & _NO_CGROUP else None,
         cmdline=tuple(map(text, cmdline.rstrip(b"\0").split(b"\0"))) if cmdline else None,
     )
 
 
 def target(data: bytes, start: int) -> tuple[int, Target]:
     """Read the description of a target; return the number that stands for it, and the target."""
-    (_, _, flags, _, _, _, number, device, _, _, family, inode, _, kind, *rest) = (
-        _TARGET.unpack_from(data, start)
-    )
-    _, _, local_port, peer_port, local, peer, peer_inode, *sizes = rest
+    found = _TargetRecord(*_TARGET.unpack_from(data, start))
+    sizes = (found.path_size, found.local_size, found.peer_size)
     path, local_path, peer_path = _cut(data, start + TARGET_SIZE, sizes)
-    name = TARGET_KINDS[kind]
-    found: dict[str, Any] = {"kind": name, "inode": inode}
-    if family in (_INET, _INET6):
-        found["local"] = _internet(family, local, local_port)
-        found["peer"] = _internet(family, peer, socket.ntohs(peer_port))
-    elif family == _UNIX:
-        found["local"] = _unix(local_path)
-        found["peer"] = _unix(peer_path) or (f"[{peer_inode}]" if peer_inode else None)
-    elif path:
-        if name != "anonymous":
-            found["device"] = _device(device)
-        found["path"] = _target_path(name, path, flags)
-        found["partial"] = bool(flags & _PARTIAL)
-        found["deleted"] = bool(flags & _DELETED) and name != "anonymous"
-    return number, Target(**found)
+    kind = TARGET_KINDS[found.kind] if found.kind < len(TARGET_KINDS) else None
+    inode = found.inode
+    if found.family in (_INET, _INET6):
+        local = _internet(found.family, found.local, found.local_port)
+        peer = _internet(found.family, found.peer, socket.ntohs(found.peer_port))
+        return found.number, Target(kind, inode=inode, local=local, peer=peer)
+    if found.family == _UNIX:
+        named_peer = _unix(peer_path) or (f"[{found.peer_inode}]" if found.peer_inode else None)
+        return found.number, Target(kind, inode=inode, local=_unix(local_path), peer=named_peer)
+    if kind == "anonymous":
+        return found.number, Target(kind, path=_path(path)[1:] or None, inode=inode)
+    if not path and kind != "directory":  # the root directory has no name
+        return found.number, Target(kind, inode=inode)
+    partial = bool(found.flags & _PARTIAL)
+    return found.number, Target(
+        kind,
+        path=_path(path).removeprefix("/") if partial else _path(path),
+        device=(found.device >> _MINOR_BITS, found.device & ((1 << _MINOR_BITS) - 1)),
+        inode=inode,
+        partial=partial,
+        deleted=bool(found.flags & _DELETED),
+    )
 
 
 def bypass(data: bytes, start: int) -> Bypass:
     """Read that a process writes in a way that cannot be recorded."""
-    _, _, _, _, _, pid_tgid, comm, how = _BYPASS.unpack_from(data, start)
-    return Bypass(pid_tgid >> 32, text(_name(comm)), HOW[how])
+    pid_tgid, comm, how = _BYPASS.unpack_from(data, start)
+    return Bypass(pid_tgid >> 32, text(_name(comm)), HOW.get(how, str(how)))
 
 
 def address(raw: bytes) -> str:
@@ -115,7 +157,7 @@ def address(raw: bytes) -> str:
     return f"sockaddr {raw.hex()}"
 
 
-def _cut(data: bytes, start: int, sizes: list[int]) -> list[bytes]:
+def _cut(data: bytes, start: int, sizes: Iterable[int]) -> list[bytes]:
     pieces = []
     for size in sizes:
         pieces.append(data[start : start + size])
@@ -129,16 +171,6 @@ def _name(raw: bytes) -> bytes:
 
 def _path(components: bytes) -> str:
     return "/" + text(b"/".join(reversed(components.rstrip(b"\0").split(b"\0"))))
-
-
-def _target_path(kind: str, components: bytes, flags: int) -> str:
-    """Return a path; what has no place in the tree, as an anonymous inode, has one name only."""
-    path = _path(components)
-    return path[1:] if flags & _PARTIAL or kind == "anonymous" else path
-
-
-def _device(number: int) -> tuple[int, int]:
-    return number >> _MINOR_BITS, number & ((1 << _MINOR_BITS) - 1)
 
 
 def _internet(family: int, raw: bytes, port: int) -> str | None:

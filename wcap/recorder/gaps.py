@@ -6,9 +6,10 @@ runs the oldest are unknown.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,13 @@ MAX_GAPS = 64
 
 # (first number, last number, pid)
 Run = tuple[int, int, int]
+
+
+class _Place(NamedTuple):
+    """An event among those of its CPU; its time is on the capture's clock."""
+
+    sequence: int
+    time_ns: int
 
 
 class GapFinder:
@@ -36,20 +44,20 @@ class GapFinder:
         self,
         clock: Clock,
         cause_of: Callable[[int], str],
-        losers_of: Callable[[int], Iterable[Run]] = lambda cpu: (),
+        losers_of: Callable[[int], Sequence[Run]] = lambda cpu: (),
     ) -> None:
         self._clock = clock
         self._cause_of = cause_of
         self._losers_of = losers_of
-        self._last: dict[int, tuple[int, int]] = {}
+        self._last: dict[int, _Place] = {}
 
     def last_ns(self, cpu: int) -> int:
         """Return the time of a CPU's latest event, on the capture's clock; 0 if it had none."""
-        return self._last.get(cpu, (0, 0))[1]
+        return self._last[cpu].time_ns if cpu in self._last else 0
 
     def recorded(self) -> dict[int, int]:
         """Return the last sequence number handed on, by CPU."""
-        return {cpu: sequence for cpu, (sequence, _) in self._last.items()}
+        return {cpu: last.sequence for cpu, last in self._last.items()}
 
     def find(
         self, cpus: npt.NDArray[Any], sequences: npt.NDArray[Any], times: npt.NDArray[Any]
@@ -70,54 +78,49 @@ class GapFinder:
         """
         gaps = []
         for cpu, seen in sorted(sequences.items()):
-            before, before_ns = self._last.get(cpu, (0, self._clock.clock_ns))
-            if seen > before:
-                runs = list(self._losers_of(cpu))
-                gaps.append(
-                    self._gap(cpu, before + 1, seen, seen - before, before_ns, now_ns, runs)
-                )
+            before = self._before(cpu)
+            if seen > before.sequence:
+                missing = seen - before.sequence
+                end = _Place(seen + 1, now_ns)
+                gaps += self._gaps(cpu, [(before, end, missing)])
         return gaps
 
+    def _before(self, cpu: int) -> _Place:
+        return self._last.get(cpu, _Place(0, self._clock.clock_ns))
+
     def _of_cpu(self, cpu: int, numbers: npt.NDArray[Any], moments: npt.NDArray[Any]) -> list[Gap]:
-        before, before_ns = self._last.get(cpu, (0, self._clock.clock_ns))
-        steps = np.diff(numbers, prepend=before)
+        before = self._before(cpu)
+        steps = np.diff(numbers, prepend=before.sequence)
         holes = np.flatnonzero(steps != 1)
-        self._last[cpu] = (int(numbers[-1]), int(moments[-1]))
+        self._last[cpu] = _Place(int(numbers[-1]), int(moments[-1]))
         if not len(holes):
             return []
-        runs = list(self._losers_of(cpu))
-        gaps = []
+        around = []
         for group in np.array_split(holes, MAX_GAPS) if len(holes) > MAX_GAPS else holes:
             first, last = np.atleast_1d(group)[[0, -1]].tolist()
             missing = int((steps[first : last + 1] - 1).sum())
-            after = int(numbers[first - 1]) if first else before
-            after_ns = int(moments[first - 1]) if first else before_ns
-            end, end_ns = int(numbers[last]) - 1, int(moments[last])
-            gaps.append(self._gap(cpu, after + 1, end, missing, after_ns, end_ns, runs))
+            if first:
+                before = _Place(int(numbers[first - 1]), int(moments[first - 1]))
+            around.append((before, _Place(int(numbers[last]), int(moments[last])), missing))
+        return self._gaps(cpu, around)
+
+    def _gaps(self, cpu: int, around: Sequence[tuple[_Place, _Place, int]]) -> list[Gap]:
+        """Return gaps of a CPU, of each of which the events around it and its size are given."""
+        cause, offset = self._cause_of(cpu), self._clock.offset_ns
+        runs = sorted(self._losers_of(cpu))
+        gaps = []
+        for before, after, missing in around:
+            first, last = before.sequence + 1, after.sequence - 1
+            times = (before.time_ns + offset, after.time_ns + offset)
+            gaps.append(Gap(cpu, first, last, missing, *times, cause, _losers(runs, first, last)))
         return gaps
 
-    def _gap(
-        self,
-        cpu: int,
-        first: int,
-        last: int,
-        count: int,
-        first_ns: int,
-        last_ns: int,
-        runs: Iterable[Run],
-    ) -> Gap:
-        offset = self._clock.offset_ns
-        losers: Counter[int] = Counter()
-        for begin, end, pid in runs:
-            if (events := min(end, last) - max(begin, first) + 1) > 0:
-                losers[pid] += events
-        return Gap(
-            cpu,
-            first,
-            last,
-            count,
-            first_ns + offset,
-            last_ns + offset,
-            self._cause_of(cpu),
-            tuple(losers.most_common()),
-        )
+
+def _losers(runs: Sequence[Run], first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """Return whose events these numbers were, as (pid, events), from runs in ascending order."""
+    losers: Counter[int] = Counter()
+    for begin, end, pid in runs[bisect_left(runs, first, key=lambda run: run[1]) :]:
+        if begin > last:
+            break
+        losers[pid] += min(end, last) - max(begin, first) + 1
+    return tuple(losers.most_common())

@@ -7,19 +7,25 @@ numbered anew on each CPU, as the kernel side does not number what it leaves out
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wcap.events import UNKNOWN_TARGET, Target
-from wcap.recorder.records import Enters, some_enters
+from wcap.recorder.calls import Enters, some_enters
+from wcap.recorder.gaps import Run
 from wcap.recorder.targets import TargetTable
 
 # As many verdicts are kept as the kernel side knows targets, several times over.
 _VERDICTS = 1 << 17
+# As many holes of a CPU are remembered as the kernel side remembers runs of lost events.
+_HOLES = 4096
 
 
 class PathChooser:
@@ -41,6 +47,9 @@ class PathChooser:
         self._ignore = ignore
         self._targets = targets
         self._left_out: Counter[int] = Counter()
+        self._last: Counter[int] = Counter()
+        # By CPU, of each hole: the kernel's number behind it, and how many were left out before.
+        self._holes: dict[int, list[tuple[int, int]]] = {}
         self.see(0, UNKNOWN_TARGET)
 
     def see(self, number: int, target: Target) -> None:
@@ -56,9 +65,29 @@ class PathChooser:
         sequence = enters.sequence.copy()
         for cpu in np.unique(enters.cpu).tolist():
             mine = np.flatnonzero(enters.cpu == cpu)
-            sequence[mine] -= self._left_out[cpu] + np.cumsum(~wanted[mine])
-            self._left_out[cpu] += int(np.count_nonzero(~wanted[mine]))
+            left_out = self._left_out[cpu] + np.cumsum(~wanted[mine])
+            self._note_holes(cpu, enters.sequence[mine], left_out)
+            sequence[mine] -= left_out
+            self._left_out[cpu] = int(left_out[-1])
         return some_enters(replace(enters, sequence=sequence), np.flatnonzero(wanted))
+
+    def _note_holes(self, cpu: int, numbers: npt.NDArray[Any], left_out: npt.NDArray[Any]) -> None:
+        holes = self._holes.setdefault(cpu, [])
+        before = self._left_out[cpu]
+        for place in np.flatnonzero(np.diff(numbers, prepend=self._last[cpu]) != 1).tolist():
+            holes.append((int(numbers[place]), int(left_out[place - 1]) if place else before))
+        del holes[:-_HOLES]
+        self._last[cpu] = int(numbers[-1])
+
+    def losers(self, cpu: int, runs: Sequence[Run]) -> list[Run]:
+        """Return runs of lost events, given by the kernel side's numbers, by those of `keep`."""
+        holes = self._holes.get(cpu, [])
+        anew = []
+        for first, last, pid in runs:
+            place = bisect_left(holes, (first, 0))
+            left_out = holes[place][1] if place < len(holes) else self._left_out[cpu]
+            anew.append((first - left_out, last - left_out, pid))
+        return anew
 
     def numbered(self, sequences: Mapping[int, int]) -> dict[int, int]:
         """Return each CPU's last number as `keep` numbers events."""

@@ -277,19 +277,25 @@ class Probe:
         """Return whose events a CPU lost, as far as it remembers."""
         runs = self._bpf.get_table("runs", ctypes.c_int, _Run)
         known = self._runs.setdefault(cpu, {})
-        total = self._bpf.get_table("losses", ctypes.c_int, _Losses)[ctypes.c_int(cpu)].runs
+        total = self._count_runs(cpu)
         # The latest that is known may have grown since.
         for number in range(max(total - _RUNS, max(known, default=0), 0), total):
             run = runs[ctypes.c_int(cpu * _RUNS + number % _RUNS)]
             known[number] = (run.first, run.last, run.tgid)
-        for number in [number for number in known if number < total - _RUNS]:
+        # Meanwhile the kernel went on: it may be writing over the oldest that it remembers.
+        oldest = self._count_runs(cpu) - _RUNS + 1
+        for number in [number for number in known if number < oldest]:
             del known[number]
         return list(known.values())
+
+    def _count_runs(self, cpu: int) -> int:
+        losses = self._bpf.get_table("losses", ctypes.c_int, _Losses)
+        return int(losses[ctypes.c_int(cpu)].runs)
 
     def bypasses(self) -> dict[tuple[int, str], int]:
         """Return how often each process wrote past the tracepoints: (pid, how) → count."""
         return {
-            (passer.tgid, HOW[passer.how]): count.value
+            (passer.tgid, HOW.get(passer.how, str(passer.how))): count.value
             for passer, count in self._bpf["bypasses"].items()
         }
 

@@ -14,7 +14,8 @@ from wcap.events import Process
 from wcap.fields import text
 from wcap.recorder.descriptions import Seen
 
-# As many processes as the kernel side remembers (bpf/write.c); the oldest are forgotten first.
+# As many processes as the kernel side remembers (bpf/state.h); who wrote or was seen longest ago
+# is forgotten first.
 _REMEMBERED = 65536
 # How often one may call exec before its writes are told; of more, the first are forgotten.
 _VERSIONS = 64
@@ -90,7 +91,8 @@ class ProcessTable:
         for pid, rows in _by_pid(pids):
             if pid not in self._versions:
                 self._add(pid, _Version(0, _found(pid, names[int(name[rows[0]])])))
-            versions = self._versions[pid]
+            # Who writes goes to the end, and is forgotten last.
+            versions = self._versions[pid] = self._versions.pop(pid)
             after = np.searchsorted([version.order for version in versions], orders[rows], "right")
             column[rows] = len(table) + np.maximum(after, 1) - 1
             table += [version.process for version in versions]
@@ -99,7 +101,7 @@ class ProcessTable:
         return column, table
 
     def _add(self, pid: int, version: _Version) -> None:
-        versions = self._versions.setdefault(pid, [])
+        versions = self._versions[pid] = self._versions.pop(pid, [])
         versions.append(version)
         del versions[:-_VERSIONS]
         if len(self._versions) > _REMEMBERED:

@@ -21,7 +21,7 @@ from wcap.events import Bypass, EventFlag
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
-from wcap.recorder.bypass import of_32_bits
+from wcap.recorder.bypass import of_32_bits, untold
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
@@ -352,6 +352,8 @@ class Session:
             self._warn(f"{follows} children could not be followed: more than 65536 processes")
         if processes := sum(of_cpu.processes for of_cpu in losses):
             self._warn(f"{processes} descriptions of processes were lost: facts come from /proc")
+        if targets := sum(of_cpu.targets for of_cpu in losses):
+            self._warn(f"{targets} descriptions of targets were lost: not all targets are known")
         clock_ns, wall_ns = self._moment()
         return End(
             reason=self._reason,
@@ -368,6 +370,8 @@ class Session:
 
     def _counted_bypasses(self) -> Iterator[Bypass]:
         counts = self._probe.bypasses()
+        for bypass in list(untold(counts, self._bypassed)):
+            self._tell_bypass(bypass)
         for (pid, how), bypass in self._bypassed.items():
             yield replace(bypass, count=counts.get((pid, how)) if how == "io_uring" else None)
 

@@ -81,8 +81,10 @@ class TargetTable:
         return np.array(places, dtype=np.uint32)[codes]
 
     def _position(self, number: int, table: dict[Target, int]) -> int:
-        target = self._targets.pop(number, UNKNOWN_TARGET)
-        if number:  # what is used goes to the end, and is forgotten last
+        target = self._targets.pop(number, None)
+        if target is None:
+            target = UNKNOWN_TARGET
+        else:  # what is used goes to the end, and is forgotten last
             self._targets[number] = target
         return table.setdefault(target, len(table))
 

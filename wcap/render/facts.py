@@ -67,7 +67,7 @@ def durations(batch: EventBatch) -> tuple[TextColumn, TextColumn]:
 def missing(batch: EventBatch) -> Column:
     """Return how many bytes of each payload are not in the capture (uint64).
 
-    None are of a call that never has one: it moves bytes that the program does not hold.
+    None are of a call that never has a payload, such as sendfile.
     """
     captured = batch.captured.astype(np.uint64)
     absent = np.where(batch.count > captured, batch.count - captured, np.uint64(0))

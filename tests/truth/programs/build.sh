@@ -1,5 +1,6 @@
 # A program of so many C files, built by two jobs at a time, and run.
 {
+    echo 'CC := gcc'
     echo 'objects := $(patsubst %.c,%.o,$(wildcard part*.c))'
     echo 'program: main.o $(objects); $(CC) -o $@ $^'
     echo '%.o: %.c parts.h; $(CC) -O1 -g -Wall -c -o $@ $<'
