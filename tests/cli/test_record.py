@@ -280,6 +280,14 @@ def test_what_stands_behind_an_exclamation_mark_is_left_out(sessions):
     assert target.left_out.kinds == ("tty",)
 
 
+def test_payloads_that_were_broken_off_are_told_and_status_3(sessions, monkeypatch, capsys):
+    broken = Result(9, 1, 0, 0, 1, None, 0, (), lost_payloads=2)
+    monkeypatch.setattr(recorder.Session, "result", broken)
+
+    assert main(["record", "-a"]) == 3
+    assert "0 events lost, 2 payloads broken off" in capsys.readouterr().err
+
+
 def test_processes_that_wrote_past_wcap_are_status_3(sessions, monkeypatch):
     monkeypatch.setattr(recorder.Session, "result", Result(1, 1, 0, 0, 1, None, 1, ()))
 

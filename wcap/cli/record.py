@@ -297,7 +297,7 @@ def _run(
     say(_summary(result, name))
     if watch is not None and watch.failure is not None:
         raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
-    if result.lost or result.lost_results or result.bypassed:
+    if result.lost or result.lost_results or result.lost_payloads or result.bypassed:
         raise typer.Exit(ExitStatus.LOSS)
 
 
@@ -358,6 +358,8 @@ def _summary(result: Result, name: str) -> str:
     ]
     if result.lost_results:
         parts.append(f"{result.lost_results:,} results lost")
+    if result.lost_payloads:
+        parts.append(f"{result.lost_payloads:,} payloads broken off")
     parts.append(f"{result.duration_ns / 1e9:.1f} seconds")
     advice = "; -B with more, -s with less, or fewer processes lose less" if result.lost else ""
     return f"{', '.join(parts)}: {_shown(name)}{advice}"

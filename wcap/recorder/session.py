@@ -90,6 +90,7 @@ class Result:
         lost, lost_results: events, and results of recorded events, that are missing.
         duration_ns: from the first moment to the last.
         exit_status: of the launched command, if it ended; minus a signal if one ended it.
+        lost_payloads: recorded events of which the end of the payload is missing.
         bypassed: recorded processes that wrote in ways that cannot be recorded.
         warnings: what may be missing although nothing was counted as lost.
     """
@@ -102,6 +103,7 @@ class Result:
     exit_status: int | None
     bypassed: int
     warnings: tuple[str, ...]
+    lost_payloads: int = 0
 
 
 class Session:
@@ -453,6 +455,7 @@ class _Recording:
         self._something_lost = something_lost
         self.lost: Counter[str] = Counter()
         self.lost_results: Counter[str] = Counter()
+        self.lost_payloads = 0
 
     def deliver(self, cut: Cut) -> None:
         self._writer.write_gaps(cut.gaps)
@@ -462,9 +465,11 @@ class _Recording:
             missing = np.count_nonzero(cut.batch.flags & np.uint32(EventFlag.RESULT_LOST))
             if missing:
                 self.lost_results[BUFFER_FULL] += int(missing)
+            cut_off = cut.batch.flags & np.uint32(EventFlag.PAYLOAD_LOST)
+            self.lost_payloads += int(np.count_nonzero(cut_off))
         for gap in cut.gaps:
             self.lost[gap.cause] += gap.count
-        if self.lost or self.lost_results:
+        if self.lost or self.lost_results or self.lost_payloads:
             self._something_lost()
         if self._watch is not None:
             self._watch(cut)
@@ -482,6 +487,7 @@ class _Recording:
             exit_status=end.exit_status,
             bypassed=len(end.bypassed),
             warnings=end.warnings,
+            lost_payloads=self.lost_payloads,
         )
 
 
