@@ -60,7 +60,7 @@ struct link {
 	u64 name[2]; /* struct qstr: the hash and the length, and where the name is */
 };
 
-/* Climb one step towards the root; return whether there is more, or with what flag it ends. */
+/* Climb one step towards the root; return whether there is more, and flag a path that is cut. */
 static __always_inline int climb(struct cpu_state *state, u16 *flags)
 {
 	struct walk *walk = &state->walk;
@@ -83,10 +83,8 @@ static __always_inline int climb(struct cpu_state *state, u16 *flags)
 		return false;
 	}
 	add_name(state, link.name[1], (link.name[0] >> 32) & (NAME - 1));
-	if (link.parent == walk->dentry || !link.parent) {
-		*flags |= FLAG_DETACHED;
+	if (link.parent == walk->dentry || !link.parent)
 		return false;
-	}
 	walk->dentry = link.parent;
 	return true;
 }

@@ -114,12 +114,10 @@ static __always_inline void send_enter(void *context, struct cpu_state *state)
 		describe_call(&state->plain.enter, state);
 		error = send(context, &state->plain.enter, sizeof(struct enter) + size);
 	}
-	if (error) {
+	if (error)
 		lose_enter(error, pid_tgid, gather->sequence);
-		gather->lost++;
-	} else {
+	else
 		gather->recorded++;
-	}
 }
 
 /* Send the end of a call, with what could not be read when it began. */
@@ -357,7 +355,7 @@ static __always_inline void set_out(struct cpu_state *state)
 	struct gather *gather = &state->gather;
 	struct call *call = &state->call;
 
-	gather->skip = gather->earlier = gather->recorded = gather->lost = 0;
+	gather->skip = gather->earlier = gather->recorded = 0;
 	gather->messages = gather->message = gather->open = gather->reread = 0;
 	gather->returned = call->returned;
 	gather->left = gather->segments = 0;

@@ -27,7 +27,6 @@ enum flag {
 	FLAG_NO_PAYLOAD = 64, /* enter: the call has none */
 	FLAG_UNSENT = 128,    /* enter at exit: the call ended before this message */
 	FLAG_PARTIAL = 256,   /* process, target: the beginning of the path is not there */
-	FLAG_DETACHED = 512,  /* target: the path leads to no mount */
 	FLAG_DELETED = 1024,  /* target: the file has no name any more */
 	FLAG_NO_CGROUP = 2048, /* process: its cgroup is too deep to be told */
 };

@@ -81,7 +81,6 @@ struct gather {
 	u64 header;
 	u32 message;  /* the number of the one at hand */
 	u32 recorded; /* how many of them have been sent */
-	u32 lost;     /* and how many could not */
 	u32 before;   /* bytes sent in parts */
 	u32 fill;     /* bytes waiting in the payload */
 	u16 flags;
