@@ -43,6 +43,7 @@ struct sys_exit {
 
 #ifdef AT_EXIT
 #define CONTEXT struct sys_exit
+#define RETURNED (context->returned)
 /* The arguments are in the registers that the call was made with. */
 #define ARGUMENT(n) ({ \
 	u64 registers_ = (u64)bpf_task_pt_regs((void *)bpf_get_current_task_btf()), value_; \
@@ -50,6 +51,7 @@ struct sys_exit {
 	value_; })
 #else
 #define CONTEXT struct sys_enter
+#define RETURNED 0
 #define ARGUMENT(n) (context->args[n])
 #endif
 
@@ -145,7 +147,6 @@ static __always_inline struct call *begin(struct cpu_state *state, u8 syscall, u
 	call->target = call->source = call->source_fd = 0;
 	call->offset = 0;
 	call->address = 0;
-	call->returned = 0;
 	return call;
 }
 
@@ -187,7 +188,7 @@ static __always_inline void find_source(void *context, struct cpu_state *state)
 }
 
 /* Describe what has not been described yet, coming back here each time, then record the call. */
-int route(void *context)
+int route(CONTEXT *context)
 {
 	struct known_target target;
 	struct cpu_state *state = state_here();
@@ -195,6 +196,7 @@ int route(void *context)
 		return PASS;
 	struct call *call = &state->call;
 
+	call->returned = RETURNED;
 	if (!(call->tried & TRIED_PROCESS) && !introduced(state, call->pid_tgid >> 32)) {
 		call->tried |= TRIED_PROCESS;
 		programs.call(context, PROGRAM_PROCESS);
@@ -257,8 +259,8 @@ int describe_file(void *context)
 #endif
 
 /* A small write by a process to a target that are both known is recorded at once. */
-static __always_inline bool record_small(void *context, struct cpu_state *state, u32 fd, u64 buffer,
-					 u64 size, s64 returned)
+static __always_inline bool record_small(CONTEXT *context, struct cpu_state *state, u32 fd,
+					 u64 buffer, u64 size)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct known_target target;
@@ -277,7 +279,7 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 	small.enter.fd = fd;
 	small.enter.target = target.id;
 #ifdef AT_EXIT
-	small.enter.returned = returned;
+	small.enter.returned = RETURNED;
 #endif
 	read_own_name(&small.enter.comm);
 	VISIBLE(size);
@@ -300,12 +302,6 @@ static __always_inline bool record_small(void *context, struct cpu_state *state,
 	return true;
 }
 
-#ifdef AT_EXIT
-#define RETURNED (context->returned)
-#else
-#define RETURNED 0
-#endif
-
 int on_write(CONTEXT *context)
 {
 	u32 fd = ARGUMENT(0);
@@ -314,13 +310,12 @@ int on_write(CONTEXT *context)
 		return PASS;
 	u64 buffer = ARGUMENT(1), size = ARGUMENT(2);
 
-	if (record_small(context, state, fd, buffer, size, RETURNED))
+	if (record_small(context, state, fd, buffer, size))
 		return PASS;
 	struct call *call = begin(state, CALL_WRITE, SHAPE_BUFFER, fd);
 
 	call->pointer = buffer;
 	call->count = size;
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -342,7 +337,6 @@ int on_pwrite64(CONTEXT *context)
 	call->pointer = ARGUMENT(1);
 	call->count = ARGUMENT(2);
 	at_offset(call, ARGUMENT(3));
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -365,7 +359,6 @@ int on_writev(CONTEXT *context)
 		return PASS;
 	struct call *call = begin_vector(state, CALL_WRITEV, fd, ARGUMENT(1), ARGUMENT(2));
 
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -379,7 +372,6 @@ int on_pwritev(CONTEXT *context)
 	struct call *call = begin_vector(state, CALL_PWRITEV, fd, ARGUMENT(1), ARGUMENT(2));
 
 	at_offset(call, ARGUMENT(3));
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -396,7 +388,6 @@ int on_pwritev2(CONTEXT *context)
 
 	if (offset != -1)
 		at_offset(call, offset);
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -413,7 +404,6 @@ int on_sendto(CONTEXT *context)
 	call->count = ARGUMENT(2);
 	call->address = ARGUMENT(4);
 	call->address_size = ARGUMENT(5);
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -428,7 +418,6 @@ int on_sendmsg(CONTEXT *context)
 
 	call->pointer = ARGUMENT(1);
 	call->count = 1;
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -444,7 +433,6 @@ int on_sendmmsg(CONTEXT *context)
 
 	call->pointer = ARGUMENT(1);
 	call->count = messages > MAX_SEGMENTS ? MAX_SEGMENTS : messages;
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -478,7 +466,6 @@ int on_sendfile(CONTEXT *context)
 		return PASS;
 	struct call *call = begin_move(state, CALL_SENDFILE, fd, ARGUMENT(1), ARGUMENT(3));
 
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -492,7 +479,6 @@ int on_splice(CONTEXT *context)
 	struct call *call = begin_move(state, CALL_SPLICE, fd, ARGUMENT(0), ARGUMENT(4));
 
 	at_offset_in(call, ARGUMENT(3), RETURNED);
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -505,7 +491,6 @@ int on_tee(CONTEXT *context)
 		return PASS;
 	struct call *call = begin_move(state, CALL_TEE, fd, ARGUMENT(0), ARGUMENT(2));
 
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -519,7 +504,6 @@ int on_vmsplice(CONTEXT *context)
 	struct call *call = begin_vector(state, CALL_VMSPLICE, fd, ARGUMENT(1), ARGUMENT(2));
 
 	call->flags = FLAG_NO_PAYLOAD;
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
@@ -533,7 +517,6 @@ int on_copy_file_range(CONTEXT *context)
 	struct call *call = begin_move(state, CALL_COPY_FILE_RANGE, fd, ARGUMENT(0), ARGUMENT(4));
 
 	at_offset_in(call, ARGUMENT(3), RETURNED);
-	call->returned = RETURNED;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }
