@@ -236,18 +236,14 @@ class Probe:
         For each tracepoint the kernel waits until no CPU can be in it any more, altogether for
         seconds. A process of its own waits for that; the programs do nothing meanwhile.
         """
-        self._enter_phase(_ENDED)
+        self.end_exits()
         leave_closing([*self._bpf.tracepoint_fds.values()])
         self._bpf.cleanup()
 
     @property
     def stopping_fds(self) -> list[int]:
-        """File descriptors of the maps that `take_stopped` and `disarm` need."""
+        """File descriptors of the maps that `take_stopped` and `end_exits` need."""
         return [int(self._bpf[name].map_fd) for name in ("stopped", "phase")]
-
-    def disarm(self) -> None:
-        """Make the programs do nothing any more."""
-        self._enter_phase(_ENDED)
 
     def take_stopped(self) -> list[int]:
         """Return the processes that were stopped, and forget them."""

@@ -262,7 +262,7 @@ class Session:
         stopper = Stopper(
             self._buffer_bytes,
             self._probe.take_stopped,
-            self._probe.disarm,
+            self._probe.end_exits,
             self._probe.stopping_fds,
         )
         try:
