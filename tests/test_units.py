@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support import STARTED_NS
 
 from wcap.errors import FilterError
-from wcap.units import parse_duration, parse_list, parse_size, parse_time
+from wcap.units import parse_duration, parse_list, parse_marked, parse_size, parse_time
 
 SECOND = 1_000_000_000
 
@@ -33,6 +33,19 @@ def kolkata(monkeypatch):
 )
 def test_an_exclamation_mark_in_a_list_excludes_what_follows_it(given, named, excluded):
     assert parse_list(given) == (named, excluded)
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "excluded"),
+    [
+        ([], [], []),
+        (["a,b", "!c,d"], ["a,b"], ["c,d"]),
+        (["a,!b", " !c", "!!d"], ["a,!b", " !c"], ["!d"]),
+        (["", "!"], [""], [""]),
+    ],
+)
+def test_an_exclamation_mark_before_a_pattern_excludes_that_one(given, named, excluded):
+    assert parse_marked(given) == (named, excluded)
 
 
 @pytest.mark.parametrize(

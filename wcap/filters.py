@@ -267,12 +267,20 @@ def parse_kinds(given: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
         FilterError: one is not among `TARGET_KINDS`.
     """
     named, excluded = parse_list(given)
-    for word in (*named, *excluded):
-        if word not in TARGET_KINDS:
-            raise FilterError(
-                f"--target-kind: one of {', '.join(TARGET_KINDS)} expected, {word[:40]!r} found"
-            )
-    return frozenset(named), frozenset(excluded)
+    return frozenset(map(check_kind, named)), frozenset(map(check_kind, excluded))
+
+
+def check_kind(word: str) -> str:
+    """Return a word that is a kind of target.
+
+    Raises:
+        FilterError: it is not among `TARGET_KINDS`.
+    """
+    if word not in TARGET_KINDS:
+        raise FilterError(
+            f"--target-kind: one of {', '.join(TARGET_KINDS)} expected, {word[:40]!r} found"
+        )
+    return word
 
 
 def compile_grep(pattern: str) -> re.Pattern[bytes]:

@@ -50,6 +50,19 @@ def parse_list(given: Iterable[str]) -> tuple[list[str], list[str]]:
     return named, excluded
 
 
+def parse_marked(given: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Read the values of a repeated option that may hold commas, as (named, excluded) values.
+
+    A ``!`` excludes the value that it begins, and no other.
+    """
+    named: list[str] = []
+    excluded: list[str] = []
+    for value in given:
+        words = excluded if value.startswith("!") else named
+        words.append(value.removeprefix("!"))
+    return named, excluded
+
+
 def parse_size(text: str) -> int:
     """Read a size in bytes: ``4096``, ``64M``, ``1GiB``; K, M, G and T are powers of 1,024.
 

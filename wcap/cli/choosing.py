@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wcap.errors import FilterError
+from wcap.units import parse_list, parse_marked
 
 if TYPE_CHECKING:
     from wcap.filters import CommPattern
@@ -133,23 +134,24 @@ def target_of(
         FilterError: a value is none that the option takes, or names nothing here.
         UsageError: nobody is chosen, or everybody and somebody.
     """
+    from wcap.filters import check_kind
     from wcap.recorder import Target
     from wcap.recorder.choice import Conditions
     from wcap.recorder.naming import find_cgroup, find_container, find_pid_namespace, find_user
 
     sides: dict[str, _Sides] = {
-        "pids": _each(_words(pid), _number("--pid")),
-        "tids": _each(_words(tid), _number("--tid")),
-        "users": _each(_words(user), find_user),
-        "comms": _each(_marked(comm), lambda word: _pattern(word, say)),
-        "pid_namespaces": _each(_words(pidns), find_pid_namespace),
-        "cgroups": _each(_marked(cgroup), find_cgroup),
-        "fds": _each(_words(fd), _number("--fd")),
-        "kinds": _each(_words(kind), _kind),
-        "paths": _each(_marked(path), _glob),
+        "pids": _each(parse_list(pid or ()), _number("--pid")),
+        "tids": _each(parse_list(tid or ()), _number("--tid")),
+        "users": _each(parse_list(user or ()), find_user),
+        "comms": _each(parse_marked(comm or ()), lambda word: _pattern(word, say)),
+        "pid_namespaces": _each(parse_list(pidns or ()), find_pid_namespace),
+        "cgroups": _each(parse_marked(cgroup or ()), find_cgroup),
+        "fds": _each(parse_list(fd or ()), _number("--fd")),
+        "kinds": _each(parse_list(kind or ()), check_kind),
+        "paths": _each(parse_marked(path or ()), _glob),
     }
     for side, found in zip(
-        sides["cgroups"], _each(_marked(container), find_container), strict=True
+        sides["cgroups"], _each(parse_marked(container or ()), find_container), strict=True
     ):
         side += [one for several in found for one in several]
     chosen, left_out = (
@@ -164,22 +166,6 @@ def target_of(
     )
 
 
-def _words(given: list[str] | None) -> _Sides:
-    """Split lists at their commas, into what is named and what stands behind a ``!``."""
-    from wcap.units import parse_list
-
-    return parse_list(given or ())
-
-
-def _marked(given: list[str] | None) -> _Sides:
-    """Take values as they are, with commas, into what is named and what stands behind a ``!``."""
-    values = given or []
-    return (
-        [value for value in values if not value.startswith("!")],
-        [value[1:] for value in values if value.startswith("!")],
-    )
-
-
 def _each(sides: _Sides, read: Callable[[str], Any]) -> _Sides:
     return [read(word) for word in sides[0]], [read(word) for word in sides[1]]
 
@@ -191,16 +177,6 @@ def _number(option: str) -> Callable[[str], int]:
         return int(word)
 
     return read
-
-
-def _kind(word: str) -> str:
-    from wcap.events import TARGET_KINDS
-
-    if word not in TARGET_KINDS:
-        raise FilterError(
-            f"--target-kind: one of {', '.join(TARGET_KINDS)} expected, {word[:40]!r} found"
-        )
-    return word
 
 
 def _glob(word: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from wcap.errors import FilterError
-from wcap.units import parse_list
+from wcap.units import parse_list, parse_marked
 
 if TYPE_CHECKING:
     from wcap.filters import Filter
@@ -174,9 +174,7 @@ def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], froz
 def _patterns(
     parse: Callable[[str], _Pattern], given: list[str] | None
 ) -> tuple[tuple[_Pattern, ...], tuple[_Pattern, ...]]:
-    """Read patterns, which may hold commas: a ``!`` excludes no more than its own."""
-    named = [value for value in given or () if not value.startswith("!")]
-    excluded = [value.removeprefix("!") for value in given or () if value.startswith("!")]
+    named, excluded = parse_marked(given or ())
     return tuple(map(parse, named)), tuple(map(parse, excluded))
 
 
