@@ -281,6 +281,14 @@ def record(
         return recorder.finish()
 
 
+def record_whole(code: str, *options: str, output: Path) -> Recorded:
+    """Record every byte that some Python writes; it must end well, and nothing be missing."""
+    recorded = record("-s", "0", *options, "--", *python(code), output=output)
+    assert recorded.status == 0, recorded.said
+    assert (recorded.gaps, recorded.end.exit_status) == ([], 0), recorded.said
+    return recorded
+
+
 class Puppet:
     """A process that runs some Python when told to, and until then waits.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,19 @@ def mounted_cgroup2() -> Path | None:
         if " - cgroup2 " in line:
             return Path(line.split()[4])
     return None
+
+
+@contextmanager
+def in_a_pid_namespace(code):
+    """Yield the pid of a process in a PID namespace of its own, and what to call to let it run."""
+    inside = subprocess.Popen(
+        ["unshare", "--fork", "--pid", *python(f"os.read(0, 1)\n{code}")], stdin=subprocess.PIPE
+    )
+    with inside:
+        children = Path(f"/proc/{inside.pid}/task/{inside.pid}/children")
+        while not (pid := children.read_text().strip()):
+            pass
+        yield pid, lambda: inside.communicate(b"!", timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -154,17 +167,13 @@ def test_a_container_is_the_cgroup_that_has_its_id(cgroup, both):
 
 
 def test_processes_of_a_pid_namespace_are_chosen(tmp_path):
-    inside = subprocess.Popen(
-        ["unshare", "--fork", "--pid", *python(f"os.read(0, 1)\n{SAY.format(MATCH)}")],
-        stdin=subprocess.PIPE,
-    )
-    with inside, Puppet(SAY.format(OTHER)) as other:
-        children = Path(f"/proc/{inside.pid}/task/{inside.pid}/children")
-        while not (pid := children.read_text().strip()):
-            pass
+    with (
+        in_a_pid_namespace(SAY.format(MATCH)) as (pid, perform),
+        Puppet(SAY.format(OTHER)) as other,
+    ):
         done = record(
             "--pidns", pid, output=tmp_path / "a.wcap",
-            during=lambda: (inside.communicate(b"!", timeout=PATIENCE_SECONDS), other.perform()),
+            during=lambda: (perform(), other.perform()),
         )  # fmt: skip
 
     assert done.payloads == [MATCH]
@@ -309,17 +318,13 @@ def test_everyone_but_some_are_recorded(tmp_path):
 
 
 def test_processes_of_a_pid_namespace_can_be_left_out(tmp_path):
-    inside = subprocess.Popen(
-        ["unshare", "--fork", "--pid", *python(f"os.read(0, 1)\n{SAY.format(MATCH)}")],
-        stdin=subprocess.PIPE,
-    )
-    with inside, Puppet(SAY.format(OTHER)) as other:
-        children = Path(f"/proc/{inside.pid}/task/{inside.pid}/children")
-        while not (pid := children.read_text().strip()):
-            pass
+    with (
+        in_a_pid_namespace(SAY.format(MATCH)) as (pid, perform),
+        Puppet(SAY.format(OTHER)) as other,
+    ):
         done = record(
             "-p", f"{pid},{other.pid}", "--pidns", f"!{pid}", output=tmp_path / "a.wcap",
-            during=lambda: (inside.communicate(b"!", timeout=PATIENCE_SECONDS), other.perform()),
+            during=lambda: (perform(), other.perform()),
         )  # fmt: skip
 
     assert OTHER in done.payloads

@@ -6,7 +6,7 @@ The workload notes what the kernel tells it of each by fstat and getsockname.
 from __future__ import annotations
 
 import pytest
-from kernel.support import CALLS, as_code, numbered, python, record
+from kernel.support import CALLS, as_code, numbered, record_whole
 
 from wcap.events import Target
 
@@ -219,10 +219,7 @@ child(own_root)
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     output = tmp_path_factory.mktemp("descriptors") / "run.wcap"
-    recorded = record("-s", "0", "--", *python(WORKLOAD), output=output)
-    assert recorded.status == 0, recorded.said
-    assert (recorded.gaps, recorded.end.exit_status) == ([], 0)
-    return recorded
+    return record_whole(WORKLOAD, output=output)
 
 
 @pytest.fixture

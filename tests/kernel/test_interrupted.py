@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from kernel.support import CALLS, as_code, numbered, python, record
+from kernel.support import CALLS, as_code, numbered, record_whole
 
 from wcap.events import EventFlag
 
@@ -171,10 +171,7 @@ for name, (full_at, action) in BLOCKING.items():
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     output = tmp_path_factory.mktemp("interrupted") / "run.wcap"
-    recorded = record("-s", "0", "--", *python(WORKLOAD), output=output)
-    assert recorded.status == 0, recorded.said
-    assert (recorded.gaps, recorded.end.exit_status) == ([], 0)
-    return recorded
+    return record_whole(WORKLOAD, output=output)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from kernel.support import CALLS, python, record
+from kernel.support import CALLS, record, record_whole
 
 pytestmark = pytest.mark.kernel
 
@@ -97,10 +97,7 @@ for depth in {DEPTHS} if CGROUPS else ():
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     output = tmp_path_factory.mktemp("processes") / "run.wcap"
-    recorded = record("-s", "0", "--", *python(WORKLOAD), output=output)
-    assert recorded.status == 0, recorded.said
-    assert (recorded.gaps, recorded.end.exit_status) == ([], 0)
-    return recorded
+    return record_whole(WORKLOAD, output=output)
 
 
 def events_with_processes(recorded):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from kernel.support import CALLS, as_code, numbered, python, record
+from kernel.support import CALLS, as_code, numbered, record_whole
 
 from wcap.events import EventFlag
 
@@ -149,11 +149,7 @@ for part in (buffers, segments, messages, absent, never_read, arrays, absent_arr
 @pytest.fixture(scope="module", params=["enter", "exit"])
 def recorded(request, tmp_path_factory):
     output = tmp_path_factory.mktemp("unreadable") / "run.wcap"
-    options = ("-s", "0", "--at", request.param)
-    recorded = record(*options, "--", *python(WORKLOAD), output=output)
-    assert recorded.status == 0, recorded.said
-    assert (recorded.gaps, recorded.end.exit_status) == ([], 0)
-    return recorded
+    return record_whole(WORKLOAD, "--at", request.param, output=output)
 
 
 @pytest.fixture
