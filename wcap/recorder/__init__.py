@@ -6,16 +6,17 @@ with open("build.wcap", "xb", buffering=0) as file:
     result = Session(Target(command=("make", "-j8")), Settings()).run(file)
 """
 
-from wcap.recorder.session import (
+from wcap.recorder.proc import readers_of_stdout
+from wcap.recorder.recording import Result
+from wcap.recorder.session import Session
+from wcap.recorder.settings import (
     MAX_BUFFER,
     MAX_SNAPLEN,
     PERF_BUFFER,
     RING_BUFFER,
-    Result,
-    Session,
     Settings,
 )
-from wcap.recorder.target import Target, readers_of_stdout
+from wcap.recorder.target import Target
 
 __all__ = [
     "MAX_BUFFER",

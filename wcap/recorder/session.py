@@ -3,107 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
-import numpy as np
-
 from wcap import __version__
-from wcap.errors import RecordError, UnsupportedKernelError
-from wcap.events import Bypass, EventFlag
+from wcap.errors import RecordError
+from wcap.events import Bypass
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
 from wcap.recorder.assemble import Assembler, Cut
 from wcap.recorder.bypass import of_32_bits, untold
+from wcap.recorder.clock import CaptureClock
+from wcap.recorder.command import Command
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
-from wcap.recorder.probe import BUFFER_FULL, Probe, ProbeOptions
+from wcap.recorder.probe import Probe, ProbeOptions
+from wcap.recorder.proc import descendants
+from wcap.recorder.recording import Recording, Result
 from wcap.recorder.resolved import resolved
 from wcap.recorder.ring import RingBuffer
+from wcap.recorder.settings import (
+    RING_BUFFER,
+    RING_PAGE,
+    Settings,
+    buffer_size,
+    choose_transport,
+)
 from wcap.recorder.stopping import STOP_ABOVE, Stopper
-from wcap.recorder.target import Command, Target, descendants
-from wcap.syscalls import SYSCALLS
+from wcap.recorder.target import Target
 from wcap.writer import CaptureWriter
 
-RING_BUFFER, PERF_BUFFER = "ring-buffer", "perf-buffer"
-# What is kept of one write at most, so that a chunk can hold it (SPEC.md section 9).
-MAX_SNAPLEN = 32 << 20
-# What one record carries of a payload (bpf/state.h).
-_PIECE = 32 << 10
-# The largest power of two that the size of a BPF map, a u32, can be.
-MAX_BUFFER = 2 << 30
-_RING_PAGE = 4096
-# At most this much of a record is not payload (bpf/record.h).
-_RECORD_HEAD = 256
 # A perf buffer on old kernels does not say why it lost something.
 UNKNOWN_CAUSE = "unknown"
-# bpf_ktime_get_boot_ns came with 5.8, as the ring buffer did.
-_BOOTTIME = (5, 8)
 # With someone watching, events are shown this soon.
 _WATCHED_AGE_NS = 100_000_000
 # How long a launched command has to end after it was told to.
 _END_SECONDS = 2.0
 # How long calls that are under way at the end have to finish, and then programs in the kernel.
 _LAST_WRITES_SECONDS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to record.
-
-    Attributes:
-        snaplen: bytes of payload kept of a write, up to `MAX_SNAPLEN`.
-        buffer_bytes: size of the kernel's buffer; a power of two is made of it.
-        transport: ``ring-buffer``, ``perf-buffer``, or None for what the kernel has.
-        most: stop after so many events.
-        duration_ns: stop after so long.
-        syscalls: the calls recorded.
-        at_exit: record calls when they have ended, not when they begin.
-        lossless: stop writers rather than lose what they write; takes a ring buffer.
-        stop_on_loss: end the recording when something is lost.
-    """
-
-    snaplen: int = 4096
-    buffer_bytes: int = 64 << 20
-    transport: str | None = None
-    most: int | None = None
-    duration_ns: int | None = None
-    syscalls: tuple[str, ...] = SYSCALLS
-    at_exit: bool = False
-    lossless: bool = False
-    stop_on_loss: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a recording came to.
-
-    Attributes:
-        events, payload_bytes: recorded.
-        lost, lost_results: events, and results of recorded events, that are missing.
-        duration_ns: from the first moment to the last.
-        exit_status: of the launched command, if it ended; minus a signal if one ended it.
-        lost_payloads: recorded events of which the end of the payload is missing.
-        bypassed: recorded processes that wrote in ways that cannot be recorded.
-        warnings: what may be missing although nothing was counted as lost.
-    """
-
-    events: int
-    payload_bytes: int
-    lost: int
-    lost_results: int
-    duration_ns: int
-    exit_status: int | None
-    bypassed: int
-    warnings: tuple[str, ...]
-    lost_payloads: int = 0
 
 
 class Session:
@@ -134,53 +77,24 @@ class Session:
         self._say = say
         self._stop = threading.Event()
         self._reason = ""
-        target.check()
-        for pattern in target.awaited():
-            say(f"-c {pattern}: no process or thread has this name yet")
-        kernel.check_permission()
-        if target.pid_namespaces or target.left_out.pid_namespaces:
-            kernel.check_namespaces()
-        self._transport_name = _choose_transport(settings)
-        kernel.raise_memlock()
-        if kernel.mount_tracefs():
-            say("mounted tracefs, which the tracepoints are described in")
-        boottime = kernel.version() >= _BOOTTIME
-        self._clock_name = "boottime" if boottime else "monotonic"
-        self._clock_id = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
-        self._buffer_bytes = _buffer_size(settings, self._transport_name)
+        self._warnings: list[str] = []
+        self._bypassed: dict[tuple[int, str], Bypass] = {}
+        self._excluded = (os.getpid(), *sorted(excluded))
+        self._by_path = bool(target.paths or target.left_out.paths)
+        self._check_target()
+        self._prepare_kernel()
+        self._clock = CaptureClock()
+        self._transport_name = choose_transport(settings)
+        self._buffer_bytes = buffer_size(settings, self._transport_name)
         if self._buffer_bytes >= 2 * settings.buffer_bytes:
             say(f"the buffer takes {self._buffer_bytes:,} bytes, the least for this snaplen")
-        self._excluded = (os.getpid(), *sorted(excluded))
-        if echoing := target.named().intersection(self._excluded):
-            raise RecordError(
-                f"process {min(echoing)} gets what this recording writes to standard output: "
-                "recording it would never end; write to a file"
-            )
         self._command = None if target.command is None else Command(target.command)
         try:
-            self._probe = Probe(
-                ProbeOptions(
-                    snaplen=settings.snaplen,
-                    ring_pages=self._ring_pages(),
-                    clock=self._clock_name,
-                    excluded=self._excluded,
-                    chosen=target,
-                    left_out=target.left_out,
-                    targets=target.by_number,
-                    either=target.either,
-                    follow=target.follows,
-                    syscalls=settings.syscalls,
-                    at_exit=settings.at_exit,
-                    stop_at=int(self._buffer_bytes * STOP_ABOVE) if settings.lossless else None,
-                )
-            )
+            self._probe = Probe(self._probe_options())
         except BaseException:
             if self._command is not None:
                 self._command.abandon()
             raise
-        self._by_path = bool(target.paths or target.left_out.paths)
-        self._warnings: list[str] = []
-        self._bypassed: dict[tuple[int, str], Bypass] = {}
         if not self._probe.knows_tasks:
             self._warn("no BTF: names of process leaders are not compared, parents come from /proc")
 
@@ -207,19 +121,10 @@ class Session:
             OSError: the capture could not be written; what was written before is whole.
             ProbeError: the program could not be attached.
         """
-        clock = Clock(self._clock_name, *self._moment())
+        clock = Clock(self._clock.name, *self._clock.moment())
         lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
-        recording = _Recording(CaptureWriter(stream, self._header(clock)), watch, lost)
-        assembler = Assembler(
-            clock,
-            self._cause,
-            losers_of=self._probe.losers,
-            bypassed=self._tell_bypass,
-            at_exit=self._settings.at_exit,
-            from_proc=not self._probe.knows_files,
-            wants=self._target.wants if self._by_path else None,
-            ignore=self._probe.ignore,
-        )
+        recording = Recording(CaptureWriter(stream, self._header(clock)), watch, lost)
+        assembler = self._assembler(clock)
         with (
             contextlib.closing(self._probe),
             contextlib.closing(self._open_transport()) as source,
@@ -228,7 +133,7 @@ class Session:
             pipeline = Pipeline(
                 source,
                 assembler,
-                self._now,
+                self._clock.now,
                 recording.deliver,
                 lambda: self.stop("count"),
                 buffer_bytes=self._buffer_bytes,
@@ -245,13 +150,60 @@ class Session:
                 sequences = assembler.recorded()
             else:
                 sequences = assembler.numbered(self._probe.sequences())
-                recording.deliver(Cut(gaps=assembler.finish(sequences, self._now())))
+                recording.deliver(Cut(gaps=assembler.finish(sequences, self._clock.now())))
                 recording.lost_results = max(
                     recording.lost_results, lost_results, key=Counter.total
                 )
             end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
+
+    def _check_target(self) -> None:
+        self._target.check()
+        if echoing := self._target.named().intersection(self._excluded):
+            raise RecordError(
+                f"process {min(echoing)} gets what this recording writes to standard output: "
+                "recording it would never end; write to a file"
+            )
+        for pattern in self._target.awaited():
+            self._say(f"-c {pattern}: no process or thread has this name yet")
+
+    def _prepare_kernel(self) -> None:
+        kernel.check_permission()
+        if self._target.pid_namespaces or self._target.left_out.pid_namespaces:
+            kernel.check_namespaces()
+        kernel.raise_memlock()
+        if kernel.mount_tracefs():
+            self._say("mounted tracefs, which the tracepoints are described in")
+
+    def _probe_options(self) -> ProbeOptions:
+        target, settings = self._target, self._settings
+        return ProbeOptions(
+            snaplen=settings.snaplen,
+            ring_pages=self._ring_pages(),
+            clock=self._clock.name,
+            excluded=self._excluded,
+            chosen=target,
+            left_out=target.left_out,
+            targets=target.by_number,
+            either=target.either,
+            follow=target.follows,
+            syscalls=settings.syscalls,
+            at_exit=settings.at_exit,
+            stop_at=int(self._buffer_bytes * STOP_ABOVE) if settings.lossless else None,
+        )
+
+    def _assembler(self, clock: Clock) -> Assembler:
+        return Assembler(
+            clock,
+            self._cause,
+            losers_of=self._probe.losers,
+            bypassed=self._tell_bypass,
+            at_exit=self._settings.at_exit,
+            from_proc=not self._probe.knows_files,
+            wants=self._target.wants if self._by_path else None,
+            ignore=self._probe.ignore,
+        )
 
     @contextlib.contextmanager
     def _stopping(self, source: Transport) -> Iterator[Callable[[], None]]:
@@ -285,7 +237,7 @@ class Session:
         pipeline.stop()
         return lost_results
 
-    def _give_up(self, pipeline: Pipeline, recording: _Recording, assembler: Assembler) -> None:
+    def _give_up(self, pipeline: Pipeline, recording: Recording, assembler: Assembler) -> None:
         """Close the capture as well as can be, with the truth of what was seen."""
         self._reason = "error"
         if self._command is not None and not self._command.started:
@@ -348,7 +300,7 @@ class Session:
             lost.update(of_cpu.results)
         return lost
 
-    def _end(self, recording: _Recording, sequences: Mapping[int, int]) -> End:
+    def _end(self, recording: Recording, sequences: Mapping[int, int]) -> End:
         losses = self._probe.losses()
         if follows := sum(of_cpu.follows for of_cpu in losses):
             self._warn(f"{follows} children could not be followed: more than 65536 processes")
@@ -356,7 +308,7 @@ class Session:
             self._warn(f"{processes} descriptions of processes were lost: facts come from /proc")
         if targets := sum(of_cpu.targets for of_cpu in losses):
             self._warn(f"{targets} descriptions of targets were lost: not all targets are known")
-        clock_ns, wall_ns = self._moment()
+        clock_ns, wall_ns = self._clock.moment()
         return End(
             reason=self._reason,
             clock_ns=clock_ns,
@@ -407,12 +359,12 @@ class Session:
         )
 
     def _ring_pages(self) -> int | None:
-        return self._buffer_bytes // _RING_PAGE if self._transport_name == RING_BUFFER else None
+        return self._buffer_bytes // RING_PAGE if self._transport_name == RING_BUFFER else None
 
     def _open_transport(self) -> Transport:
         if self._transport_name == RING_BUFFER:
             return RingBuffer(self._probe.events_fd, self._buffer_bytes)
-        return PerfBuffers(self._probe.set_perf_buffer, self._buffer_bytes, self._now)
+        return PerfBuffers(self._probe.set_perf_buffer, self._buffer_bytes, self._clock.now)
 
     def _cause(self, cpu: int) -> str:
         causes = self._probe.losses()[cpu].events
@@ -425,97 +377,3 @@ class Session:
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
         self._say(warning)
-
-    def _now(self) -> int:
-        return time.clock_gettime_ns(self._clock_id)
-
-    def _moment(self) -> tuple[int, int]:
-        """Read the capture's clock and the wall clock, as close together as can be."""
-        tries = []
-        for _ in range(5):
-            before = self._now()
-            wall = time.time_ns()
-            after = self._now()
-            tries.append((after - before, before + (after - before) // 2, wall))
-        _, clock_ns, wall_ns = min(tries)
-        return clock_ns, wall_ns
-
-
-class _Recording:
-    """What has been recorded so far: handed to the writer, counted, and shown."""
-
-    def __init__(
-        self,
-        writer: CaptureWriter,
-        watch: Callable[[Cut], None] | None,
-        something_lost: Callable[[], None],
-    ) -> None:
-        self._writer = writer
-        self._watch = watch
-        self._something_lost = something_lost
-        self.lost: Counter[str] = Counter()
-        self.lost_results: Counter[str] = Counter()
-        self.lost_payloads = 0
-
-    def deliver(self, cut: Cut) -> None:
-        self._writer.write_gaps(cut.gaps)
-        self._writer.write_results(cut.results)
-        if cut.batch is not None:
-            self._writer.write(cut.batch)
-            missing = np.count_nonzero(cut.batch.flags & np.uint32(EventFlag.RESULT_LOST))
-            if missing:
-                self.lost_results[BUFFER_FULL] += int(missing)
-            cut_off = cut.batch.flags & np.uint32(EventFlag.PAYLOAD_LOST)
-            self.lost_payloads += int(np.count_nonzero(cut_off))
-        for gap in cut.gaps:
-            self.lost[gap.cause] += gap.count
-        if self.lost or self.lost_results or self.lost_payloads:
-            self._something_lost()
-        if self._watch is not None:
-            self._watch(cut)
-
-    def close(self, end: End) -> None:
-        self._writer.close(end)
-
-    def result(self, end: End, clock: Clock) -> Result:
-        return Result(
-            events=self._writer.events,
-            payload_bytes=self._writer.payload_bytes,
-            lost=self.lost.total(),
-            lost_results=self.lost_results.total(),
-            duration_ns=end.clock_ns - clock.clock_ns,
-            exit_status=end.exit_status,
-            bypassed=len(end.bypassed),
-            warnings=end.warnings,
-            lost_payloads=self.lost_payloads,
-        )
-
-
-def _choose_transport(settings: Settings) -> str:
-    if settings.transport == PERF_BUFFER:
-        return PERF_BUFFER
-    if kernel.has_ring_buffer():
-        return RING_BUFFER
-    if settings.transport == RING_BUFFER:
-        raise UnsupportedKernelError(
-            "this kernel has no BPF ring buffer (it came with 5.8): use --transport perf"
-        )
-    if settings.lossless:
-        raise UnsupportedKernelError(
-            "this kernel has no BPF ring buffer (it came with 5.8), which --lossless needs"
-        )
-    return PERF_BUFFER
-
-
-def _buffer_size(settings: Settings, transport: str) -> int:
-    """Return the buffer's size: a power of two, and room for two of the largest records.
-
-    Perf buffers share it, and each must have that room.
-    """
-    largest = min(settings.snaplen, _PIECE) + _RECORD_HEAD
-    if settings.lossless:  # above where writers are stopped, there is room for a write of each CPU
-        largest = 2 * len(kernel.online_cpus()) * (settings.snaplen + _RECORD_HEAD)
-    least = max(mmap.PAGESIZE, _RING_PAGE, 2 * largest)
-    if transport == PERF_BUFFER:
-        least *= 2 * len(kernel.online_cpus())
-    return 1 << (max(settings.buffer_bytes, least) - 1).bit_length()

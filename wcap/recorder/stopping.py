@@ -14,9 +14,9 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from wcap.recorder.closing import close_all_but
+from wcap.recorder.proc import runs
 
 # The buffer's part from which on writers are stopped, and that below which they go on.
 STOP_ABOVE, GO_ON_BELOW = 1 / 4, 1 / 16
@@ -76,24 +76,15 @@ def _guard(
     descriptors: Iterable[int],
 ) -> None:
     """Wait for the recorder's end, or its word, then let everyone go on."""
-    recorder = Path(f"/proc/{os.getppid()}/stat")
+    recorder = os.getppid()
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     close_all_but([alive, *descriptors])
     # One that was killed is a zombie long before the kernel has closed its tracepoints and pipes.
-    while not select.select([alive], [], [], _LOOK_SECONDS)[0] and _runs(recorder):
+    while not select.select([alive], [], [], _LOOK_SECONDS)[0] and runs(recorder):
         pass
     disarm()
     for _ in range(_ROUNDS):
         _resume(take())
         time.sleep(_PAUSE_SECONDS)
-
-
-def _runs(stat: Path) -> bool:
-    """Tell whether a process runs, by what /proc says of it."""
-    try:
-        words = stat.read_bytes()
-    except OSError:
-        return False
-    return words[words.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
