@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wcap import CaptureWriter, EventBatch, Header, Process
-from wcap.events import COLUMNS
+from wcap.batch import COLUMNS
 from wcap.format import Clock, End
 from wcap.writer import CHUNK_EVENTS
 

@@ -16,18 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from wcap.events import (
-    COLUMNS,
-    NO_RESULT,
-    OPTIONAL,
-    UNKNOWN_TARGET,
-    Bypass,
-    EventBatch,
-    EventFlag,
-    Gap,
-    Process,
-    Target,
-)
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
+from wcap.events import NO_RESULT, UNKNOWN_TARGET, Bypass, EventFlag, Gap, Process, Target
 from wcap.format import Clock, End, Header
 from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from support import CLOCK, STARTED_NS, batch_of, end_of, write
 
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
 from wcap.envelope import (
     ENVELOPE,
     MAGIC_SIZE,
@@ -16,7 +17,7 @@ from wcap.envelope import (
     encode_frame,
 )
 from wcap.errors import FormatError
-from wcap.events import COLUMNS, OPTIONAL, Event, EventBatch, EventFlag, Gap
+from wcap.events import Event, EventFlag, Gap
 from wcap.format import FrameType, Header
 from wcap.reader import Capture
 from wcap.writer import CaptureWriter

@@ -8,17 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from support import STARTED_NS
 
-from wcap.events import (
-    COLUMNS,
-    OPTIONAL,
-    TARGET_KINDS,
-    UNKNOWN_TARGET,
-    EventBatch,
-    EventFlag,
-    Gap,
-    Process,
-    Target,
-)
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
+from wcap.events import TARGET_KINDS, UNKNOWN_TARGET, EventFlag, Gap, Process, Target
 from wcap.fields import text
 
 UINT32 = st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1))

@@ -8,16 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from wcap.events import (
-    COLUMNS,
-    OPTIONAL,
-    UNKNOWN_TARGET,
-    EventBatch,
-    EventFlag,
-    Gap,
-    Process,
-    Target,
-)
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
+from wcap.events import UNKNOWN_TARGET, EventFlag, Gap, Process, Target
 from wcap.format import Clock, End, Header
 from wcap.writer import CaptureWriter, open_output
 

@@ -13,6 +13,7 @@ from strategies import batches
 from support import CLOCK, batch_of, write
 
 from wcap import chunks, tables
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
 from wcap.chunk_summary import Summary
 from wcap.chunks import (
     Chunk,
@@ -21,15 +22,7 @@ from wcap.chunks import (
     encode_results,
 )
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import (
-    COLUMNS,
-    OPTIONAL,
-    UNKNOWN_TARGET,
-    EventBatch,
-    EventFlag,
-    Process,
-    Target,
-)
+from wcap.events import UNKNOWN_TARGET, EventFlag, Process, Target
 
 
 def decoded(batch: EventBatch) -> EventBatch:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import STARTED_NS, batch_of, write
 
+from wcap.batch import EventBatch
 from wcap.errors import FilterError, UnknownFormatError
 from wcap.escape import escape_text
-from wcap.events import EventBatch, EventFlag, Target
+from wcap.events import EventFlag, Target
 from wcap.exporters import EXPORTERS, find, jsonl
 from wcap.exporters.shared import SLICE_ROWS, PayloadForm, parse_forms
 

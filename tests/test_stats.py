@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support import STARTED_NS, batch_of, write, write_capture
 
 import wcap
-from wcap.events import UNKNOWN_TARGET, EventBatch, EventFlag, Process, Target
+from wcap.batch import EventBatch
+from wcap.events import UNKNOWN_TARGET, EventFlag, Process, Target
 from wcap.filters import Filter
 from wcap.stats import GROUPINGS, OCTAVES, Tally, collect, octaves, ranked
 from wcap.timeline import Timeline

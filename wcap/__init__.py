@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wcap.batch import EventBatch
     from wcap.envelope import FORMAT_VERSION
     from wcap.errors import (
         CorruptionError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         UsageError,
         WcapError,
     )
-    from wcap.events import Event, EventBatch, EventFlag, Gap, Process
+    from wcap.events import Event, EventFlag, Gap, Process
     from wcap.filters import CommPattern, Filter
     from wcap.format import Clock, End, Header
     from wcap.reader import Capture
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "batch": "EventBatch",
     "envelope": "FORMAT_VERSION",
     "errors": (
         "CorruptionError FilterError FormatError LimitError MissingDependencyError "
@@ -54,7 +56,7 @@ _MODULES = {
         "UnknownFormatError UnsupportedKernelError UnsupportedVersionError "
         "UsageError WcapError"
     ),
-    "events": "Event EventBatch EventFlag Gap Process",
+    "events": "Event EventFlag Gap Process",
     "filters": "CommPattern Filter",
     "format": "Clock End Header",
     "reader": "Capture open",

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from wcap.batch import Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
-from wcap.events import NO_RESULT, Column, EventBatch, EventFlag, Target
+from wcap.events import NO_RESULT, EventFlag, Target
 from wcap.fields import Fields, text, untext, without_absent
 from wcap.format import Clock
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from wcap import columns
+from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
-from wcap.events import COLUMNS, OPTIONAL, UNKNOWN_TARGET, Column, EventBatch, EventFlag
+from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
 from wcap.tables import POINTERS, decode_tables, encode_tables, trimmed

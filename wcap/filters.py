@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from wcap.batch import Column, EventBatch
 from wcap.chunk_summary import Summary
 from wcap.errors import FilterError
-from wcap.events import TARGET_KINDS, Column, EventBatch, Gap, Target
+from wcap.events import TARGET_KINDS, Gap, Target
 from wcap.syscalls import CLASSES
 from wcap.units import parse_list
 

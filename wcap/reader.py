@@ -19,6 +19,7 @@ from typing import BinaryIO, Literal, Self, TypeAlias
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
 from wcap.chunks import Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
@@ -29,7 +30,7 @@ from wcap.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from wcap.events import Event, EventBatch, Gap
+from wcap.events import Event, Gap
 from wcap.filters import Filter
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from wcap.events import Column, EventBatch, EventFlag
+from wcap.batch import Column, EventBatch
+from wcap.events import EventFlag
 
 # time.sleep() refuses what the system cannot count; a longer pause is made of several.
 _LONGEST_SLEEP = 3600.0

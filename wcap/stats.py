@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import NO_DURATION, NO_RESULT, Column, EventBatch, EventFlag
+from wcap.batch import Column, EventBatch
+from wcap.events import NO_DURATION, NO_RESULT, EventFlag
 from wcap.timeline import Timeline
 
 # What events can be grouped by, and the columns that make such a group.

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from wcap import columns
+from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
-from wcap.events import COLUMNS, OPTIONAL, UNKNOWN_TARGET, Column, EventBatch, Process, Target
+from wcap.events import UNKNOWN_TARGET, Process, Target
 from wcap.fields import (
     MAX_UINT32,
     MAX_UINT64,

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from wcap import chunks
+from wcap.batch import EventBatch
 from wcap.envelope import encode_frame, encode_preamble
 from wcap.errors import LimitError
-from wcap.events import EventBatch, Gap
+from wcap.events import Gap
 from wcap.format import (
     End,
     FrameType,

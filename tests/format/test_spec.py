@@ -19,21 +19,11 @@ from support import CLOCK, STARTED_NS, batch_of, write
 import wcap
 from wcap import chunk_summary, chunks, columns, envelope, errors, fields, reader, sources, tables
 from wcap import format as wire
+from wcap.batch import COLUMNS, OPTIONAL, EventBatch
 from wcap.chunks import decode_results
 from wcap.cli.info import END_REASONS
 from wcap.envelope import check_body, decode_envelope, decode_preamble
-from wcap.events import (
-    BYPASSES,
-    COLUMNS,
-    OPTIONAL,
-    TARGET_KINDS,
-    Bypass,
-    EventBatch,
-    EventFlag,
-    Gap,
-    Process,
-    Target,
-)
+from wcap.events import BYPASSES, TARGET_KINDS, Bypass, EventFlag, Gap, Process, Target
 from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map

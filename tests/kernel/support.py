@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import wcap
-from wcap.events import Event, EventBatch, Gap, Process
+from wcap.batch import EventBatch
+from wcap.events import Event, Gap, Process
 from wcap.format import End, Header
 
 # Nothing here takes that long; what does is stuck.

@@ -19,7 +19,8 @@ from recorder.rawrecords import (
     target,
 )
 
-from wcap.events import COLUMNS, EventFlag, Target
+from wcap.batch import COLUMNS
+from wcap.events import EventFlag, Target
 from wcap.recorder.joining import SENDMMSG
 from wcap.syscalls import SYSCALLS
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wcap.events import gather
+from wcap.batch import gather
 
 DATA = bytes(range(256)) * 2
 

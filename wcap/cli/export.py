@@ -22,7 +22,7 @@ from wcap.cli.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wcap.events import EventBatch
+    from wcap.batch import EventBatch
     from wcap.exporters import Exporter
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Comma-separated values, a row an event.")]

@@ -23,7 +23,8 @@ from wcap.cli.progress import progress
 from wcap.errors import UsageError
 
 if TYPE_CHECKING:
-    from wcap.events import EventBatch, Gap
+    from wcap.batch import EventBatch
+    from wcap.events import Gap
     from wcap.filters import Filter
     from wcap.reader import Capture
     from wcap.render import Renderer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from wcap.batch import EventBatch
 from wcap.errors import UnknownFormatError
-from wcap.events import EventBatch
 from wcap.exporters import csv, jsonl
 from wcap.exporters.shared import Output, PayloadForm
 

@@ -14,8 +14,9 @@ from itertools import repeat
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.escape import escape_text
-from wcap.events import EventBatch, EventFlag
+from wcap.events import EventFlag
 from wcap.exporters.shared import (
     Output,
     PayloadForm,

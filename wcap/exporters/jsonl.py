@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from json.encoder import encode_basestring_ascii as quoted
 
-from wcap.events import EventBatch, EventFlag
+from wcap.batch import EventBatch
+from wcap.events import EventFlag
 from wcap.exporters.shared import (
     Output,
     PayloadForm,

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from wcap.batch import Column, EventBatch
 from wcap.errors import FilterError
-from wcap.events import Column, EventBatch
 
 # The text of this many rows stays in a processor's cache: half again as fast as whole batches.
 SLICE_ROWS = 1024

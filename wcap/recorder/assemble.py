@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import Bypass, EventBatch, EventFlag, Gap, Target
+from wcap.batch import EventBatch
+from wcap.events import Bypass, EventFlag, Gap, Target
 from wcap.format import Clock
 from wcap.recorder.batches import Joinery, make_batch, message_result
 from wcap.recorder.calls import (

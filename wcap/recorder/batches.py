@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import EventBatch, EventFlag
+from wcap.batch import EventBatch
+from wcap.events import EventFlag
 from wcap.fields import text
 from wcap.recorder import records
 from wcap.recorder.calls import PID_SHIFT, TID, Enters, Exits, Ints, Reread

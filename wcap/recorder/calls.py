@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import gather
+from wcap.batch import gather
 
 # A task's two numbers in one word: the process in the high half, the thread in the low.
 TID = np.uint64(0xFFFF_FFFF)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wcap.events import Bypass, Target, gather
+from wcap.batch import gather
+from wcap.events import Bypass, Target
 from wcap.recorder import descriptions
 from wcap.recorder.calls import DETAIL_COLUMNS, Details, Enters, Exits, Ints, Reread
 from wcap.recorder.descriptions import Seen

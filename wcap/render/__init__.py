@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.errors import UnknownFormatError
-from wcap.events import EventBatch
 from wcap.render.block import BlockRenderer
 from wcap.render.hexdump import HexRenderer
 from wcap.render.lines import LineRenderer, SnoopRenderer

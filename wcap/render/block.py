@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.escape import escape_text
-from wcap.events import EventBatch, EventFlag, Gap
+from wcap.events import EventFlag, Gap
 from wcap.render.facts import bare, durations, notes, quoted_payloads, results
 from wcap.render.places import places
 from wcap.render.renderer import Renderer

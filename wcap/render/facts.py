@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wcap.batch import Column, EventBatch
 from wcap.escape import escape_text
-from wcap.events import NO_RESULT, Column, EventBatch, EventFlag, Gap, error_name
+from wcap.events import NO_RESULT, EventFlag, Gap, error_name
 from wcap.render.palette import Palette
 from wcap.render.payload import payload_texts
 from wcap.render.times import Times

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wcap.events import EventBatch
+from wcap.batch import EventBatch
 from wcap.render.facts import notes
 from wcap.render.lines import line_heads
 from wcap.render.payload import block_of

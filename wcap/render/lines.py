@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.escape import escape_text
-from wcap.events import NO_RESULT, EventBatch
+from wcap.events import NO_RESULT
 from wcap.render.facts import (
     bare,
     durations,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wcap.batch import Column, EventBatch
 from wcap.escape import escape_text
-from wcap.events import Column, EventBatch
 
 _BACKSLASH = ord("\\")
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)

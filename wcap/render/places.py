@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wcap.batch import Column, EventBatch
 from wcap.escape import escape_text
-from wcap.events import Column, EventBatch, Target
+from wcap.events import Target
 from wcap.render.facts import bare
 from wcap.render.weave import TextColumn, per_distinct
 

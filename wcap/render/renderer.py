@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from wcap.events import EventBatch, Gap
+from wcap.batch import EventBatch
+from wcap.events import Gap
 from wcap.render.facts import gap_text
 from wcap.render.palette import Palette
 from wcap.render.times import Times

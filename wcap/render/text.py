@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wcap.batch import EventBatch
 from wcap.escape import escape_text
-from wcap.events import EventBatch, EventFlag, Gap
+from wcap.events import EventFlag, Gap
 from wcap.render.facts import ABSENCES, absence, gap_text, missing
 from wcap.render.palette import Palette
 from wcap.render.payload import RUNNING, payload_texts

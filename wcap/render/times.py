@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
+from wcap.batch import Column
 from wcap.errors import UnknownFormatError
-from wcap.events import Column
 from wcap.render.weave import TextColumn, fractions, per_distinct
 
 _SECOND = 1_000_000_000

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from wcap.events import Column
+from wcap.batch import Column
 
 TextColumn: TypeAlias = list[str] | str
 
