@@ -23,6 +23,7 @@ from wcap.recorder.clock import CaptureClock
 from wcap.recorder.command import Command
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
+from wcap.recorder.priority import ahead_of_others
 from wcap.recorder.probe import Probe, ProbeOptions
 from wcap.recorder.proc import descendants
 from wcap.recorder.recording import Recording, Result
@@ -128,6 +129,7 @@ class Session:
         with (
             contextlib.closing(self._probe),
             contextlib.closing(self._open_transport()) as source,
+            ahead_of_others(),
             self._stopping(source) as drained,
         ):
             pipeline = Pipeline(
