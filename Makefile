@@ -27,7 +27,7 @@ check: setup  ## formatting, lint, types and layers
 bench: setup  ## measure recording and reading; takes minutes
 	$(python) -m benchmarks $(BENCH)
 
-wheel-test: setup  ## build the wheel, and run every test against it alone
+wheel-test: setup  ## build the wheel, and run the tests against it alone
 	@scripts/wheel-test
 
 samples: setup  ## write the captures in samples/ again

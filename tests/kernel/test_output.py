@@ -14,7 +14,7 @@ from kernel.support import Recorder, python, record
 import wcap
 from wcap.cli import main
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.smoke]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import wcap
 from wcap.cli import main
 from wcap.events import EventFlag
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.smoke]
 
 SNAPLEN = 32 << 10
 SIZES = (0, 1, 255, 256, 4095, 4096, 4097, 8191, 8192, 32767, 32768, 32769)
