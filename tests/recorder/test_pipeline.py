@@ -342,16 +342,3 @@ def test_a_full_queue_is_no_deadlock_when_the_encoder_has_died(made, monkeypatch
     with pytest.raises(OSError, match="no more"):
         running.stop()
     assert spans.taken < 30
-
-
-@pytest.mark.parametrize(
-    ("buffer_bytes", "least"), [(1, 0.001), (1 << 21, 0.005), (64 << 20, 0.005)]
-)
-def test_the_smaller_the_buffer_the_sooner_it_is_looked_at_again(buffer_bytes, least):
-    assembler = Assembler(CLOCK, lambda cpu: "full")
-    one = Pipeline(
-        *(Spans(), assembler, FakeClock(), Taker(), lambda: None), buffer_bytes=buffer_bytes
-    )
-
-    assert one._busy_seconds == least
-    assert one._busy_seconds <= one._idle_seconds <= 0.02

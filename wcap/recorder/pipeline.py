@@ -15,18 +15,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.pauses import Pauses
 from wcap.recorder.records import Span
 
 # A batch is cut at this many writes, this many bytes, or this age.
 BATCH_EVENTS = 1 << 17
 BATCH_BYTES = 8 << 20
 BATCH_AGE_NS = 1_000_000_000
-# How long the drain sleeps at most after it found nothing, and after it found something; less
-# when the buffer is so small that a writer fills it sooner.
-_IDLE_SECONDS = 0.02
-_BUSY_SECONDS = 0.005
-_LEAST_SECONDS = 0.001
-_FILLED_PER_SECOND = 400e6
 # A record reaches the buffer at most this long after its time was read.
 _SETTLED_NS = 5_000_000
 # Spans of a few MiB that may wait for the encoder.
@@ -95,9 +90,7 @@ class Pipeline:
         self._most = most
         self._batch_age_ns = batch_age_ns
         self._idle_ns = 0
-        fills = max(_LEAST_SECONDS, buffer_bytes / _FILLED_PER_SECOND)
-        self._idle_seconds = min(_IDLE_SECONDS, fills)
-        self._busy_seconds = min(_BUSY_SECONDS, fills)
+        self._pauses = Pauses(buffer_bytes)
         self._queue: queue.Queue[_Drained] = queue.Queue(_QUEUE_SPANS)
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -141,7 +134,7 @@ class Pipeline:
             if done:
                 return
             if not stopping:
-                time.sleep(self._idle_seconds if span is None else self._busy_seconds)
+                time.sleep(self._pauses.after(0 if span is None else len(span.data)))
 
     def _put(self, drained: _Drained) -> None:
         while self._error is None:
