@@ -220,12 +220,28 @@ def test_options_arrive(sessions):
     assert session.target.follow
 
 
-@pytest.mark.parametrize("argv", [["--", "make", "-n", "-j8"], ["make", "-n", "-j8"]])
-def test_what_follows_a_command_is_its_own(argv, sessions):
-    assert main(["record", "-q", *argv]) == 0
+def test_what_follows_a_command_is_its_own(sessions):
+    assert main(["record", "-q", "--", "make", "-n", "-j8"]) == 0
 
     assert sessions[0].target.command == ("make", "-n", "-j8")
     assert sessions[0].settings.most is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["-P", "/var/log/a", "/var/log/b"], "/var/log/b"),  # a pattern that the shell expanded
+        (["-c", "foo", "make", "-o", "run.wcap"], "make"),
+        (["-c", "foo", "foot", "--", "make"], "foot"),
+    ],
+)
+def test_a_word_that_was_not_set_apart_is_never_run(argv, word, sessions, capsys):
+    assert main(["record", *argv]) == 2
+
+    assert sessions == []
+    assert capsys.readouterr().err == (
+        f"wcap: {word!r} stands alone: a command follows --, and patterns need quotes\n"
+    )
 
 
 def test_the_last_line_sums_up_and_loss_is_status_3(sessions, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from wcap.cli.show import show
 from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
 from wcap.errors import UsageError, WcapError
+from wcap.escape import escape_text
 
 app = typer.Typer(
     name="wcap",
@@ -35,6 +36,10 @@ app = typer.Typer(
 app.command(context_settings={"allow_interspersed_args": False})(record)
 for _command in (show, stats, info, export, replay):
     app.command()(_command)
+
+
+# Of all that typer finds wrong in a command line; it has no name for it.
+_WrongUsage: Any = typer.BadParameter.__base__
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,15 +75,32 @@ def _open_missing_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode))
 
 
+def _tell(error: Any) -> None:
+    """Say in a line what typer found wrong."""
+    what = " ".join(error.format_message().split()).rstrip(".")
+    command = "wcap" if error.ctx is None else error.ctx.command_path
+    print(f"wcap: {escape_text(what)}; see {command} --help", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     _open_missing_streams()
+    words = sys.argv[1:] if argv is None else [*argv]
     try:
-        app(args=with_print_style(sys.argv[1:] if argv is None else [*argv]), prog_name="wcap")
+        status = app(
+            args=with_print_style(words), prog_name="wcap", standalone_mode=False, obj=words
+        )
+        return status if isinstance(status, int) else ExitStatus.OK
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # of which typer makes a 1
             return ExitStatus.OK
-        return stop.code if isinstance(stop.code, int) else ExitStatus.ERROR
+        raise
+    except _WrongUsage as error:
+        if words:
+            _tell(error)
+        else:
+            error.show()
+        return ExitStatus.USAGE
     except BrokenPipeError:
         # The reader of our output has seen enough. What Python still wants to flush has no taker.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from wcap.cli.options import naming
 from wcap.errors import FilterError
 from wcap.units import parse_list, parse_marked
 
@@ -100,11 +101,16 @@ class FilterOptions:
 
         choices = self._choices()
         started = capture.header.started_ns
+        moments: list[int | None] = []
+        for option, word in (("--since", self.since), ("--until", self.until)):
+            with naming(option):
+                moments.append(None if word is None else parse_time(word, started))
+        since_ns, until_ns = moments
         return Filter(
             **{kind: named for kind, (named, _) in choices.items() if named},
             without=tuple(Filter(**{kind: left}) for kind, (_, left) in choices.items() if left),
-            since_ns=None if self.since is None else parse_time(self.since, started),
-            until_ns=None if self.until is None else parse_time(self.until, started),
+            since_ns=since_ns,
+            until_ns=until_ns,
             grep=None if self.grep is None else compile_grep(self.grep),
             errors=self.errors,
         )

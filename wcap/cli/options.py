@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError, TruncatedError, UsageError
+from wcap.errors import FilterError, FormatError, TruncatedError, UsageError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -36,6 +36,15 @@ OutputOption = Annotated[
     typer.Option("-o", "--output", metavar="FILE", help="Write here; - is standard output."),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+
+
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Put an option's name before what is wrong with its value."""
+    try:
+        yield
+    except FilterError as error:
+        raise FilterError(f"{option}: {error}") from error
 
 
 def find_capture(given: str | None) -> str:

@@ -29,7 +29,7 @@ from wcap.cli.choosing import (
     target_of,
 )
 from wcap.cli.destination import capture_output
-from wcap.cli.options import ForceOption
+from wcap.cli.options import ForceOption, naming
 from wcap.cli.status import ExitStatus
 from wcap.errors import UsageError
 from wcap.escape import escape_text
@@ -122,6 +122,7 @@ QuietOption = Annotated[
 
 
 def record(
+    context: typer.Context,
     command: CommandArgument = None,
     *,
     comm: CommOption = None,
@@ -165,6 +166,8 @@ def record(
         if not quiet:
             print(f"wcap: {escape_text(remark)}", file=sys.stderr, flush=True)
 
+    given: list[str] = context.obj
+    _check_separator(command or [], given)
     settings = _settings(
         syscall=syscall,
         snaplen=snaplen,
@@ -199,7 +202,7 @@ def record(
         )
     name = output or time.strftime("wcap-%Y%m%d-%H%M%S.wcap")
     _check_output(name, print_style)
-    _run(target, settings, name, force=force, print_style=print_style, say=say)
+    _run(target, settings, name, given=given, force=force, print_style=print_style, say=say)
 
 
 def _settings(
@@ -228,18 +231,24 @@ def _settings(
             raise UsageError(f"{option}: {', '.join(known)} expected, {given!r} found")
     if lossless and transport == "perf":
         raise UsageError("--lossless needs the ring buffer: leave out --transport perf")
-    kept = parse_size(snaplen)
+    with naming("--snaplen"):
+        kept = parse_size(snaplen)
     if kept > MAX_SNAPLEN:
         raise UsageError(f"--snaplen: 0 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
-    buffer_bytes = parse_size(buffer)
+    with naming("--buffer"):
+        buffer_bytes = parse_size(buffer)
     if not 0 < buffer_bytes <= MAX_BUFFER:
         raise UsageError(f"--buffer: 1 byte to {MAX_BUFFER >> 30} GiB expected, {buffer} found")
+    with naming("--duration"):
+        duration_ns = None if duration is None else parse_duration(duration)
+    if duration_ns == 0:
+        raise UsageError("--duration: more than 0 expected")
     return Settings(
         snaplen=kept or MAX_SNAPLEN,
         buffer_bytes=buffer_bytes,
         transport=_TRANSPORTS[transport],
         most=count,
-        duration_ns=None if duration is None else parse_duration(duration),
+        duration_ns=duration_ns,
         syscalls=chosen_syscalls(syscall or ()),
         at_exit=at == "exit",
         lossless=lossless,
@@ -256,6 +265,15 @@ def with_print_style(argv: list[str]) -> list[str]:
     ]
 
 
+def _check_separator(command: list[str], given: list[str]) -> None:
+    """See that a command was meant as one: it could be what a shell made of a pattern."""
+    end = given.index("--") if "--" in given else len(given)
+    if command != given[end + 1 :]:
+        raise UsageError(
+            f"{command[0]!r} stands alone: a command follows --, and patterns need quotes"
+        )
+
+
 def _check_output(name: str, print_style: str | None) -> None:
     if name != "-":
         return
@@ -270,6 +288,7 @@ def _run(
     settings: Settings,
     name: str,
     *,
+    given: list[str],
     force: bool,
     print_style: str | None,
     say: Callable[[str], None],
@@ -284,7 +303,7 @@ def _run(
         say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
     with capture_output(name, force=force) as (stream, replace):
-        session = Session(target, settings, given=sys.argv[1:], excluded=excluded, say=say)
+        session = Session(target, settings, given=given, excluded=excluded, say=say)
         replace()
         if watch is not None:
             watch.session = session

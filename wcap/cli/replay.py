@@ -14,6 +14,7 @@ from wcap.cli.guard import TerminalGuard
 from wcap.cli.layout import plural
 from wcap.cli.options import (
     CaptureArgument,
+    naming,
     reading,
 )
 from wcap.cli.output import standard_output, tell_lost
@@ -70,7 +71,8 @@ def replay(
         raise FilterError(
             f"--speed: a factor from {SLOWEST} to {FASTEST:.0f} expected, {speed} found"
         )
-    max_idle_ns = None if max_idle is None else parse_duration(max_idle)
+    with naming("--max-idle"):
+        max_idle_ns = None if max_idle is None else parse_duration(max_idle)
     with reading(file) as capture:
         where = filters.resolve(capture)
         if all(named is None for named in (where.fds, where.targets, where.kinds)):

@@ -88,7 +88,8 @@ class Session:
         self._transport_name = choose_transport(settings)
         self._buffer_bytes = buffer_size(settings, self._transport_name)
         if self._buffer_bytes >= 2 * settings.buffer_bytes:
-            say(f"the buffer takes {self._buffer_bytes:,} bytes, the least for this snaplen")
+            least = "--lossless with this snaplen" if settings.lossless else "this snaplen"
+            say(f"the buffer takes {self._buffer_bytes:,} bytes, the least for {least}")
         self._command = None if target.command is None else Command(target.command)
         try:
             self._probe = Probe(self._probe_options())
