@@ -30,8 +30,9 @@ bench: setup  ## measure recording and reading; takes minutes
 wheel-test: setup  ## build the wheel, and run the tests against it alone
 	@scripts/wheel-test
 
-samples: setup  ## write the captures in samples/ again
+samples: setup  ## write the captures in samples/ and the test vectors again
 	$(python) samples/make.py
+	$(python) samples/make_vectors.py
 
 lock: setup  ## write requirements.lock again; with LOCK=--upgrade, the newest versions
 	@scripts/lock $(LOCK)
