@@ -1,0 +1,44 @@
+"""The fuzzer: python -m fuzz [SECONDS]. The bytes of findings are left in .fuzz/."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["wcap"]):
+    from fuzz.readers import COMMANDS, check
+from fuzz.frames import mutated
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / ".fuzz"
+
+
+def main(seconds: int) -> None:
+    """Fuzz for some seconds, from the vectors, the samples and what earlier runs found worth it."""
+    corpus = KEPT / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for path in [*ROOT.glob("samples/*.wcap"), *ROOT.glob("samples/vectors/*/*.wcap")]:
+        shutil.copy(path, corpus / f"{path.parent.name}-{path.stem}")
+    place = Path(tempfile.mkdtemp()) / "fuzzed.wcap"
+    turn = [0]
+
+    def one(data: bytes) -> None:
+        # The library reads each, and one command after the other: all of them would be too slow.
+        turn[0] += 1
+        check(data, place, (COMMANDS[turn[0] % len(COMMANDS)],))
+
+    atheris.Setup(
+        [sys.argv[0], str(corpus), f"-max_total_time={seconds}", "-max_len=20000", "-timeout=20",
+         "-rss_limit_mb=1500", f"-artifact_prefix={KEPT}/", "-print_final_stats=1"],
+        one,
+        custom_mutator=lambda data, most, seed: mutated(data, most, seed, atheris.Mutate),
+    )  # fmt: skip
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 600)
