@@ -24,7 +24,7 @@ COMMANDS = (
     ("show", "--json"),
     ("show", "--style", "snoop"),
     ("show", "--style", "block"),
-    ("show", "--comm", "*e*", "--target", "*:*", "--grep", "s"),
+    ("show", "--comm", "s*", "--target", "*:*", "--grep", "[a-zA-Z]"),
     ("stats",),
     ("stats", "--by", "target"),
     ("stats", "--json"),
