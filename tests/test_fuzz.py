@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -63,3 +64,21 @@ def test_a_mutated_capture_is_read_or_refused_by_every_reader(tmp_path, seed_fil
     """SPEC R19: structure-aware, below the checksums."""
     data = mutated(seed_file.read_bytes(), 20_000, seed, changed)
     check(data, tmp_path / "mutated.wcap", (command,))
+
+
+@pytest.mark.parametrize("name", ["times-extreme", "column-results-huge", "column-extreme"])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_largest_numbers_are_read_by_every_command(command, name):
+    """Found by fuzzing: sums of bytes and differences of times left 64 bits in `stats`."""
+    status, out, err = run([*command, str(ROOT / f"samples/vectors/valid/{name}.wcap")])
+    assert (status, err) in ((0, ""), (3, err))
+    assert out or command[0] in ("show", "replay")
+
+
+def test_the_rate_of_huge_results_is_not_negative():
+    status, out, _ = run(
+        ["stats", "--json", str(ROOT / "samples/vectors/valid/column-results-huge.wcap")]
+    )
+    cells = [cell for cell in json.loads(out)["rate"]["cells"] if cell["events"]]
+    assert status == 0
+    assert [cell["written_bytes"] for cell in cells] == [3, 3 << 62]

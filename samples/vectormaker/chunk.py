@@ -141,7 +141,7 @@ def summary(events: Sequence[Event]) -> dict[str, Any]:
         "first_ns": CLOCK_NS + events[0].at,
         "last_ns": CLOCK_NS + events[-1].at,
         "captured": sum(len(event.data) for event in events),
-        "written": sum(answer for answer in known if answer > 0),
+        "written": sum(answer for answer in known if answer > 0) % (1 << 64),
         "failed": sum(answer < 0 for answer in known),
         "truncated": flagged(TRUNCATED),
         "unreadable": flagged(UNREADABLE),

@@ -35,6 +35,12 @@ def headers() -> Iterator[Vector]:
     clock = {"name": "monotonic", "anchor": [0, 0]}
     yield story("clock-monotonic", "another clock, whose anchor is [0, 0]", "R6", ONE,
                 header=head(clock=clock), anchor=(0, 0))  # fmt: skip
+    most = (1 << 63) - 1
+    clock = {"name": "boottime", "anchor": [most, most]}
+    events = [replace(ONE, at=-most - 1 - CLOCK_NS), replace(TWO, at=-CLOCK_NS),
+              replace(ONE, at=most - CLOCK_NS, sequence=3)]  # fmt: skip
+    yield story("times-extreme", "the first and the last moment of int64, and the latest anchor", "R19",
+                *events, header=head(clock=clock), anchor=(most, most))  # fmt: skip
     clock = {"name": "tai", "anchor": [CLOCK_NS, WALL_NS + 37]}
     yield story("clock-unknown", "a clock that no registry has", "R6", ONE,
                 header=head(clock=clock), anchor=(CLOCK_NS, WALL_NS + 37))  # fmt: skip

@@ -92,6 +92,9 @@ def columns() -> Iterator[Vector]:
     extremes = [replace(ONE, returned=-(1 << 63)), replace(TWO, returned=(1 << 63) - 1)]
     yield encoded("extreme", "a spread that fits into no signed number", *extremes,
                   returned=plain())  # fmt: skip
+    huge = replace(TWO, at=2_000_000_000, returned=1 << 62)
+    huge_ones = [ONE, *(replace(huge, sequence=number) for number in (2, 3, 4))]
+    yield encoded("results-huge", "results whose sum is beyond 63 bits", *huge_ones)
     yield encoded("uint64", "counts of 2**63 and 2**64-1, whose base is negative",
                   replace(ONE, count=1 << 63, returned=3),
                   replace(TWO, count=(1 << 64) - 1, returned=3, special=c.TRUNCATED),
