@@ -1,6 +1,7 @@
 # Everything here sets itself up first: `make demo` and `make test` are all that a new machine needs.
-.PHONY: help setup demo test truth check bench samples lock wheel-test
+.PHONY: help setup demo test truth check bench fuzz samples lock wheel-test
 python := .venv/bin/python
+atheris := atheris==3.0.0  # nothing but `make fuzz` needs it
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -27,11 +28,16 @@ check: setup  ## formatting, lint, types and layers
 bench: setup  ## measure recording and reading; takes minutes
 	$(python) -m benchmarks $(BENCH)
 
+fuzz: setup  ## read mutated captures for SECONDS=600 and look for what a reader must not do
+	$(python) -m pip install --quiet --disable-pip-version-check $(atheris)
+	nice -n 10 $(python) -m fuzz $(or $(SECONDS),600)
+
 wheel-test: setup  ## build the wheel, and run the tests against it alone
 	@scripts/wheel-test
 
-samples: setup  ## write the captures in samples/ again
+samples: setup  ## write the captures in samples/ and the test vectors again
 	$(python) samples/make.py
+	$(python) samples/make_vectors.py
 
 lock: setup  ## write requirements.lock again; with LOCK=--upgrade, the newest versions
 	@scripts/lock $(LOCK)

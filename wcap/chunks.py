@@ -17,7 +17,7 @@ import numpy as np
 from wcap import columns
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
-from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError
+from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, placed
 from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
@@ -91,20 +91,25 @@ class Chunk:
         body: the frame's body.
         clock: the header's, which its times are counted on.
         number: the frame's number; only results of later frames complete its events.
+        offset: where the frame starts in the file: faults, those found later too, name it.
 
     Raises:
         UnsupportedVersionError: it marks something as essential that this version does not know.
         CorruptionError, LimitError: its summary breaks a rule of SPEC.md section 5.5.
     """
 
-    def __init__(self, body: bytes, clock: Clock, number: int = 0) -> None:
-        self._fields = decode_map(body)
+    def __init__(
+        self, body: bytes, clock: Clock, number: int = 0, offset: int | None = None
+    ) -> None:
         self._clock = clock
         self._number = number
-        for name in self._fields.find_each("essential", str) or ():
-            if name not in _KNOWN:
-                raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
-        self.summary = decode_summary(self._fields.take("summary", dict))
+        self._offset = offset
+        with placed(offset):
+            self._fields = decode_map(body)
+            for name in self._fields.find_each("essential", str) or ():
+                if name not in _KNOWN:
+                    raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
+            self.summary = decode_summary(self._fields.take("summary", dict))
 
     def batch(self, results: Results | None = None) -> EventBatch:
         """Return the events; ``results`` completes those that were unfinished when written.
@@ -112,12 +117,17 @@ class Chunk:
         Raises:
             CorruptionError, LimitError: the chunk breaks a rule of SPEC.md section 5.
         """
+        with placed(self._offset):
+            return self._batch(results)
+
+    def _batch(self, results: Results | None) -> EventBatch:
         fields = self._fields
         tables = decode_tables(fields)
         sizes = {name: len(tables[table]) for table, names in POINTERS.items() for name in names}
         length = self.summary.events
         stored = fields.take("columns", dict)
-        decoded = _StoredColumns(stored, length, COLUMNS, sizes, self._clock.offset_ns)
+        clock, place = self._clock, self._offset
+        decoded = _StoredColumns(stored, length, COLUMNS, sizes, clock.offset_ns, place)
         if "target" not in decoded:
             if tables["targets"]:
                 raise CorruptionError("a chunk has targets, but no column that points to them")
@@ -133,10 +143,11 @@ class Chunk:
         )
 
     def _payload(self, captured: Column) -> bytes:
-        payload = columns.unpack(self._fields.take("payload", dict), MAX_PAYLOAD)
-        expected = int(captured.sum(dtype=np.int64))
-        if len(payload) != expected:
-            raise CorruptionError(f"a payload has {len(payload)} bytes, {expected} expected")
+        with placed(self._offset):
+            payload = columns.unpack(self._fields.take("payload", dict), MAX_PAYLOAD)
+            expected = int(captured.sum(dtype=np.int64))
+            if len(payload) != expected:
+                raise CorruptionError(f"a payload has {len(payload)} bytes, {expected} expected")
         return payload
 
 
@@ -150,7 +161,9 @@ class _StoredColumns(Mapping[str, Column]):
         types: Mapping[str, np.dtype[Any]],
         tables: Mapping[str, int],
         offset_ns: int,
+        place: int | None = None,
     ) -> None:
+        self._place = place
         self._stored = Fields(stored)
         self._length = length
         self._types = types
@@ -160,7 +173,8 @@ class _StoredColumns(Mapping[str, Column]):
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._decoded:
-            self._decoded[name] = self._decode(name)
+            with placed(self._place):
+                self._decoded[name] = self._decode(name)
         return self._decoded[name]
 
     def __contains__(self, name: object) -> bool:

@@ -22,6 +22,8 @@ Messages are one line: lowercase, no full stop, what was expected, what was foun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 
@@ -45,6 +47,17 @@ class FormatError(WcapError):
     def at(self, offset: int) -> Self:
         """Return the same fault with its place, if it did not know it yet."""
         return self if self.offset is not None else type(self)(self.reason, offset)
+
+
+@contextmanager
+def placed(offset: int | None) -> Iterator[None]:
+    """Give the faults found inside their place in the file, where they do not know it."""
+    try:
+        yield
+    except FormatError as error:
+        if offset is None or error.offset is not None:
+            raise
+        raise error.at(offset) from error
 
 
 class NotACaptureError(FormatError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wcap.envelope import ENVELOPE, MAGIC_SIZE, Envelope
-from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError
+from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError, placed
 from wcap.format import FOOTER_SIZE, FrameType, IndexEntry, decode_footer, decode_index
 from wcap.sources import FileSource
 
@@ -65,7 +65,8 @@ def _indexed(file: FileSource) -> list[IndexEntry] | None:
             raise CorruptionError(f"an index expected, frame type {envelope.type} found", place)
         if (place + ENVELOPE.size + envelope.length, envelope.number + 1) != (start, number):
             raise CorruptionError(f"frames before byte {start} are in no index", place)
-        index = decode_index(frame.body, place, envelope.number)
+        with placed(place):
+            index = decode_index(frame.body, place, envelope.number)
         parts.append(index.entries)
         start, number = place, envelope.number
         if index.entries:

@@ -245,7 +245,7 @@ class Capture:
         """Take in a frame; only one with events is handed on."""
         kind = frame.envelope.type
         if kind == FrameType.EVENTS:
-            return Chunk(frame.body, self.header.clock, frame.envelope.number)
+            return Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
         if kind == FrameType.HEADER:
             raise CorruptionError("a second header", frame.offset)
         if kind == FrameType.GAPS:
@@ -279,7 +279,7 @@ class Capture:
     def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
-            chunk = Chunk(frame.body, self.header.clock, frame.envelope.number)
+            chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk

@@ -47,6 +47,7 @@ _MANTISSA_BITS = 52
 _HEAP_BLOCK = 31 << 20
 
 Counts = npt.NDArray[np.int64]
+_LONG_BEFORE = 1 << 62
 
 
 class ProcessKey(NamedTuple):
@@ -179,7 +180,8 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     times = batch.time_ns
     if bool((times[1:] < times[:-1]).any()):
         times = np.maximum.accumulate(times)  # not a sound capture, but no reason to stop
-    stats.timeline.add(times - stats.origin_ns, written)
+    # A time of 146 years before the start is as good as an earlier one, and does not overflow.
+    stats.timeline.add(np.maximum(times, stats.origin_ns - _LONG_BEFORE) - stats.origin_ns, written)
     if stats.first_ns is None:
         stats.first_ns = int(times[0])
     stats.last_ns = int(times[-1])

@@ -16,19 +16,21 @@ _FINEST_NS = 1_000_000
 _MOST_CELLS = 10_000
 
 Counts = npt.NDArray[np.int64]
+Sums = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class Timeline:
     """Events, and bytes written, in equal spans of time.
 
-    Cell ``i`` lasts ``width_ns`` and starts ``(first + i) * width_ns`` after the origin.
+    Cell ``i`` lasts ``width_ns`` and starts ``(first + i) * width_ns`` after the origin. Bytes are
+    float64: exact up to 2**53, and whatever results a capture claims, their sum does not overflow.
     """
 
     width_ns: int = _FINEST_NS
     first: int = 0
     events: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    written: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    written: Sums = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
 
     def add(self, since_ns: Counts, written: Counts) -> None:
         """Add events: nanoseconds since the origin, never decreasing, and bytes written."""
@@ -41,7 +43,7 @@ class Timeline:
         used = np.flatnonzero(events > 0)
         places = cells[used] - self.first
         self.events[places] += events[used]
-        self.written[places] += np.add.reduceat(written, starts[used])
+        self.written[places] += np.add.reduceat(written.astype(np.float64), starts[used])
 
     def coarser(self, most: int) -> Timeline:
         """Return it in at most ``most`` cells (2 or more), of 1, 2 or 5 times a power of ten."""

@@ -6,7 +6,7 @@ import dataclasses
 
 import msgpack
 import pytest
-from bytesupport import assembled
+from bytesupport import assembled, frames_of
 from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write
 
 from wcap.chunks import encode_events
@@ -108,4 +108,7 @@ def test_a_fault_found_while_printing_names_the_file(tmp_path, capsys, command):
 
     err = capsys.readouterr().err.splitlines()
     assert status == 1
-    assert err == [f"wcap: {path}: a column's width is 3, one of (0, 1, 2, 4, 8) expected"]
+    assert err == [
+        f"wcap: {path}: a column's width is 3, one of (0, 1, 2, 4, 8) expected "
+        f"(at byte {frames_of(path.read_bytes())[1].start})"
+    ]

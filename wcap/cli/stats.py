@@ -250,7 +250,7 @@ def _as_json(stats: Stats, capture: Capture, top: int | None) -> dict[str, Any]:
                 {
                     "time_ns": stats.origin_ns + (line.first + cell) * line.width_ns,
                     "events": events,
-                    "written_bytes": written,
+                    "written_bytes": int(written),
                 }
                 for cell, (events, written) in enumerate(
                     zip(line.events.tolist(), line.written.tolist(), strict=True)
