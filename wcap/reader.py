@@ -83,6 +83,8 @@ class Capture:
         gaps: events lost while recording, as far as read; with an index, all of them.
         end: how the recording ended; None while unknown.
         indexed: whether the file was closed in the usual way and has its index.
+        earlier_results: late results of events in parts before this one, as `late_results` has
+            them.
         position: how far into the file `batches` or `summaries` is, in bytes.
     """
 
@@ -96,6 +98,7 @@ class Capture:
         self.gaps: list[Gap] = []
         self.end: End | None = None
         self.indexed = False
+        self.earlier_results: dict[tuple[int, int], tuple[int, int]] = {}
         self.position = 0
         self.version: tuple[int, int]
         self._errors = errors
@@ -260,9 +263,13 @@ class Capture:
 
     def _take_results(self, frame: Frame) -> None:
         results = decode_results(frame.body)
-        if len(self._results) + len(results) > MAX_RESULTS:
+        known = len(self._results) + len(self.earlier_results)
+        if known + len(results) > MAX_RESULTS:
             raise LimitError(f"more than {MAX_RESULTS} late results", frame.offset)
         for event, (returned, duration_ns) in results.items():
+            if event[1] <= self.header.after.get(event[0], 0):
+                self.earlier_results.setdefault(event, (returned, duration_ns))
+                continue
             self._results.setdefault(event, (returned, duration_ns, frame.envelope.number))
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
