@@ -132,14 +132,8 @@ class Capture:
     @property
     def growing(self) -> bool:
         """Whether a recorder still writes to the file."""
-        with contextlib.suppress(ImportError, OSError, ValueError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            fcntl.flock(self._stream.fileno(), fcntl.LOCK_UN)
+        with contextlib.suppress(OSError, ValueError):
+            return is_growing(self._stream.fileno())
         return False
 
     @property
@@ -364,6 +358,19 @@ def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[E
         pieces.append(gap)
     pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
     return pieces
+
+
+def is_growing(descriptor: int) -> bool:
+    """Whether a recorder has locked the file (SPEC.md section 3.5), so still writes to it."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 def open_capture(path: str | Path, *, errors: ErrorMode = "strict") -> Capture:
