@@ -80,6 +80,8 @@ class Header:
     """Where, when and how a capture was recorded; unknown facts are None (SPEC.md section 4.1).
 
     ``at`` is ``enter`` if calls were recorded when they began, ``exit`` if when they had ended.
+    ``part`` says, from 1, which part of a recording in several files this is; ``after`` holds, for
+    every CPU, the last number that it had given before: what is here goes on from there.
     """
 
     clock: Clock
@@ -94,6 +96,8 @@ class Header:
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     at: str = AT_ENTER
+    part: int | None = None
+    after: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def started_ns(self) -> int:
@@ -119,6 +123,8 @@ def encode_header(header: Header) -> bytes:
                 "versions": dict(header.versions),
                 "warnings": list(header.warnings),
                 "at": None if header.at == AT_ENTER else header.at,
+                "part": header.part,
+                "after": [[cpu, last] for cpu, last in sorted(header.after.items())] or None,
             }
         )
     )
@@ -142,6 +148,11 @@ def decode_header(body: bytes) -> Header:
         versions=fields.words("versions"),
         warnings=fields.find_each("warnings", str) or (),
         at=AT_ENTER if at is None else at,
+        part=fields.find_number("part", 1),
+        after={
+            within("a CPU of after", cpu, 0, MAX_UINT32): last
+            for cpu, last in fields.find_rows("after", 2)
+        },
     )
 
 

@@ -83,6 +83,8 @@ class Capture:
         gaps: events lost while recording, as far as read; with an index, all of them.
         end: how the recording ended; None while unknown.
         indexed: whether the file was closed in the usual way and has its index.
+        earlier_results: late results of events in parts before this one, as `late_results` has
+            them.
         position: how far into the file `batches` or `summaries` is, in bytes.
     """
 
@@ -96,6 +98,7 @@ class Capture:
         self.gaps: list[Gap] = []
         self.end: End | None = None
         self.indexed = False
+        self.earlier_results: dict[tuple[int, int], tuple[int, int]] = {}
         self.position = 0
         self.version: tuple[int, int]
         self._errors = errors
@@ -129,14 +132,8 @@ class Capture:
     @property
     def growing(self) -> bool:
         """Whether a recorder still writes to the file."""
-        with contextlib.suppress(ImportError, OSError, ValueError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            fcntl.flock(self._stream.fileno(), fcntl.LOCK_UN)
+        with contextlib.suppress(OSError, ValueError):
+            return is_growing(self._stream.fileno())
         return False
 
     @property
@@ -260,9 +257,13 @@ class Capture:
 
     def _take_results(self, frame: Frame) -> None:
         results = decode_results(frame.body)
-        if len(self._results) + len(results) > MAX_RESULTS:
+        known = len(self._results) + len(self.earlier_results)
+        if known + len(results) > MAX_RESULTS:
             raise LimitError(f"more than {MAX_RESULTS} late results", frame.offset)
         for event, (returned, duration_ns) in results.items():
+            if event[1] <= self.header.after.get(event[0], 0):
+                self.earlier_results.setdefault(event, (returned, duration_ns))
+                continue
             self._results.setdefault(event, (returned, duration_ns, frame.envelope.number))
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
@@ -357,6 +358,19 @@ def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[E
         pieces.append(gap)
     pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
     return pieces
+
+
+def is_growing(descriptor: int) -> bool:
+    """Whether a recorder has locked the file (SPEC.md section 3.5), so still writes to it."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 def open_capture(path: str | Path, *, errors: ErrorMode = "strict") -> Capture:

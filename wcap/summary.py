@@ -1,7 +1,8 @@
 """What is in a capture, and the verdict on its completeness, from its chunks' summaries alone.
 
-The verdict is a proof, not an impression. Each CPU numbers its events from 1, the lost ones too,
-and the recorder writes down how far each got. So a capture is complete when the sequence numbers
+The verdict is a proof, not an impression. Each CPU numbers its events from 1 (in a later part of
+a recording, from where the part before left off), the lost ones too, and the recorder writes down
+how far each got. So a capture is complete when the sequence numbers
 of its chunks leave no hole, and each CPU has as many events as numbers. A hole that no gap
 explains, and a sum that does not come out, are themselves reported.
 """
@@ -143,7 +144,7 @@ def examine(capture: Capture, summaries: Iterable[Summary] | None = None) -> Fac
         summaries: of its chunks, from a caller that watches them go by.
     """
     facts = Facts(capture.header, capture.version)
-    proof = _Proof()
+    proof = _Proof(capture.header.after)
     offset_ns = capture.header.clock.offset_ns
     for summary in capture.summaries() if summaries is None else summaries:
         _add(facts, summary, offset_ns)
@@ -155,7 +156,7 @@ def examine(capture: Capture, summaries: Iterable[Summary] | None = None) -> Fac
 
     facts.gaps, facts.damage, facts.end = list(capture.gaps), list(capture.damage), capture.end
     facts.size, facts.indexed, facts.growing = capture.size, capture.indexed, capture.growing
-    facts.cpus = len(proof.reached)
+    facts.cpus = len(proof.events)
     _account(facts, proof)
     return facts
 
@@ -164,8 +165,10 @@ def _account(facts: Facts, proof: _Proof) -> None:
     counted = {} if facts.end is None else facts.end.sequences
     facts.holes = list(proof.holes(facts.gaps, counted))
     if facts.end is not None:
-        facts.expected = sum(counted.values())
+        after = facts.header.after
+        facts.expected = sum(counted.values()) - sum(after.values())
         found = proof.events.copy()
+        found.update(after)
         for gap in facts.gaps:
             found[gap.cpu] += gap.count
         for hole in facts.holes:
@@ -200,14 +203,17 @@ def _add(facts: Facts, summary: Summary, offset_ns: int) -> None:
 class _Proof:
     """Follows each CPU's sequence numbers from chunk to chunk.
 
+    Args:
+        after: the number that each CPU had given before.
+
     Attributes:
         reached: the highest number seen of each CPU.
         events: how many events were seen of each CPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: Mapping[int, int]) -> None:
         self.events: Counter[int] = Counter()
-        self.reached: dict[int, int] = {}
+        self.reached: dict[int, int] = dict(after)
         self._seen_ns: dict[int, int] = {}
         self._skipped: list[Hole] = []
 

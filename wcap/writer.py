@@ -11,10 +11,11 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from wcap import chunks
 from wcap.batch import EventBatch
@@ -22,6 +23,7 @@ from wcap.envelope import encode_frame, encode_preamble
 from wcap.errors import LimitError
 from wcap.events import Gap
 from wcap.format import (
+    Clock,
     End,
     FrameType,
     Header,
@@ -41,6 +43,48 @@ CHUNK_PAYLOAD = 8 << 20
 # An index frame is written after this many frames, so that a writer's memory stays flat, and the
 # fullest summaries stay within what SPEC.md section 9 allows one index frame.
 INDEX_FRAMES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """The body of an EVENTS frame, ready to be written, and the events that it holds."""
+
+    batch: EventBatch
+    body: bytes
+    summary: dict[str, Any]
+
+
+def encode_chunks(
+    batch: EventBatch,
+    clock: Clock,
+    *,
+    most_events: int | None = None,
+    most_payload: int | None = None,
+) -> Iterator[EncodedChunk]:
+    """Encode events, later than all before them, as chunks in their order.
+
+    Args:
+        batch: the events; may be empty.
+        clock: of the capture's header.
+        most_events: in a chunk; `CHUNK_EVENTS` unless given.
+        most_payload: bytes of payload in a chunk of more than one event; `CHUNK_PAYLOAD` unless
+            given.
+
+    Raises:
+        LimitError: one event exceeds what a chunk may hold (SPEC.md section 9).
+    """
+    waiting = _parts(batch, most_events or CHUNK_EVENTS, most_payload or CHUNK_PAYLOAD)[::-1]
+    while waiting:
+        part = waiting.pop()
+        try:
+            body, summary = chunks.encode_events(part, clock)
+        except LimitError:
+            if len(part) == 1:
+                raise
+            middle = len(part) // 2
+            waiting += [part.select(slice(middle, None)), part.select(slice(0, middle))]
+            continue
+        yield EncodedChunk(part, body, summary)
 
 
 class CaptureWriter:
@@ -78,20 +122,14 @@ class CaptureWriter:
             OSError: the stream refused; everything written before is whole.
             LimitError: one event exceeds what a chunk may hold (SPEC.md section 9).
         """
-        waiting = _parts(batch)[::-1]
-        while waiting:
-            part = waiting.pop()
-            try:
-                body, summary = chunks.encode_events(part, self._clock)
-            except LimitError:
-                if len(part) == 1:
-                    raise
-                middle = len(part) // 2
-                waiting += [part.select(slice(middle, None)), part.select(slice(0, middle))]
-                continue
-            self._frame(FrameType.EVENTS, body, summary)
-            self.events += len(part)
-            self.payload_bytes += summary["captured"]
+        for chunk in encode_chunks(batch, self._clock):
+            self.write_chunk(chunk.body, chunk.summary)
+
+    def write_chunk(self, body: bytes, summary: dict[str, Any]) -> None:
+        """Write one chunk that `encode_chunks` made, with a clock of the same offset."""
+        self._frame(FrameType.EVENTS, body, summary)
+        self.events += summary["events"]
+        self.payload_bytes += summary["captured"]
 
     def write_gaps(self, gaps: Sequence[Gap]) -> None:
         """Write what was lost before the next events."""
@@ -100,9 +138,12 @@ class CaptureWriter:
 
     def write_results(self, results: Sequence[tuple[int, int, int, int]]) -> None:
         """Write (cpu, sequence, returned, duration_ns) of events written as unfinished."""
-        for start in range(0, len(results), CHUNK_EVENTS):
-            part = results[start : start + CHUNK_EVENTS]
-            self._frame(FrameType.RESULTS, chunks.encode_results(part))
+        for body in encode_results(results):
+            self.write_other(FrameType.RESULTS, body)
+
+    def write_other(self, kind: FrameType, body: bytes) -> None:
+        """Write a frame without events: its body was encoded before."""
+        self._frame(kind, body)
 
     def close(self, end: End | None = None) -> None:
         """Write the end, the index and the footer. The stream stays open."""
@@ -170,6 +211,12 @@ def _write(stream: BinaryIO, data: memoryview) -> int:
     return written
 
 
+def encode_results(results: Sequence[tuple[int, int, int, int]]) -> Iterator[bytes]:
+    """Encode late results as the bodies of RESULTS frames."""
+    for start in range(0, len(results), CHUNK_EVENTS):
+        yield chunks.encode_results(results[start : start + CHUNK_EVENTS])
+
+
 def create(path: str | Path, header: Header, *, force: bool = False) -> CaptureWriter:
     """Create a capture file, readable by its owner alone.
 
@@ -221,16 +268,16 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _parts(batch: EventBatch) -> list[EventBatch]:
+def _parts(batch: EventBatch, most_events: int, most_payload: int) -> list[EventBatch]:
     """Split a batch where a chunk would grow too large."""
     if len(batch) == 0:
         return []
-    if len(batch) <= CHUNK_EVENTS and int(batch.captured.sum()) <= CHUNK_PAYLOAD:
+    if len(batch) <= most_events and int(batch.captured.sum()) <= most_payload:
         return [batch]
     sizes = batch.captured.tolist()
     parts, start, payload = [], 0, 0
     for row, size in enumerate(sizes):
-        if row > start and (row - start >= CHUNK_EVENTS or payload + size > CHUNK_PAYLOAD):
+        if row > start and (row - start >= most_events or payload + size > most_payload):
             parts.append(batch.select(slice(start, row)))
             start, payload = row, 0
         payload += size

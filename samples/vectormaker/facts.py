@@ -26,10 +26,13 @@ def headers() -> Iterator[Vector]:
         "versions": {"wcap": "0.1.0"},
         "warnings": ["the buffer is small"],
         "at": "exit",
+        "part": 1,
     }
     for key, value in facts.items():
         yield story(f"header-{key.replace('_', '-')}", f"the key {key} of HEADER", "R6", ONE,
                     header=head(**{key: value}))  # fmt: skip
+    yield story("header-after", "a later part of a recording, whose numbers go on at 2", "R6", TWO,
+                header=head(part=2, after=[[0, 1]]))  # fmt: skip
     yield story("header-snaplen-most", "the largest snaplen", "R6", ONE,
                 header=head(snaplen=(1 << 32) - 1))  # fmt: skip
     clock = {"name": "monotonic", "anchor": [0, 0]}

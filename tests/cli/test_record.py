@@ -37,7 +37,7 @@ def sessions(monkeypatch):
             self.target, self.settings, self.given, self.say = target, settings, given, say
             prepared.append(self)
 
-        def run(self, stream, *, started, watch=None):
+        def run(self, stream, *, started, watch=None, parts=None):
             stream.write(b"!")
             started()
             return self.result

@@ -20,7 +20,7 @@ CAPTURES = sorted(path.stem for path in DATA.glob("*.wcap"))
 
 
 def test_the_captures_are_there():
-    assert CAPTURES == ["1.0-binary", "1.0-hello"]
+    assert CAPTURES == ["1.0-binary", "1.0-hello", "1.1-calls"]
 
 
 @pytest.mark.parametrize("name", CAPTURES)

@@ -73,7 +73,15 @@ def header_form(header: Header) -> dict[str, Any]:
     given = known(header)
     clock = header.clock
     given["clock"] = {"name": clock.name, "anchor": [clock.clock_ns, clock.wall_ns]}
-    empty = {"kernel": {}, "filters": {}, "versions": {}, "warnings": [], "at": "enter"}
+    given["after"] = [[cpu, last] for cpu, last in sorted(header.after.items())]
+    empty = {
+        "after": [],
+        "kernel": {},
+        "filters": {},
+        "versions": {},
+        "warnings": [],
+        "at": "enter",
+    }
     return {key: value for key, value in given.items() if value != empty.get(key)}
 
 

@@ -26,6 +26,8 @@ END_REASONS = {
     "count": "as many events as asked for",
     "duration": "as long as asked for",
     "loss": "something was lost",
+    "rotation": "the recording goes on in the next part",
+    "parts": "as many parts as asked for",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
 }
@@ -73,6 +75,10 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if end is not None:
         why = END_REASONS.get(end.reason, end.reason)
         yield "ended", f"{moment(end.wall_ns)}, {why}, after {span(facts.duration_ns)}"
+    if header.part is not None:
+        yield "part", f"{header.part}{_after(header.after)}"
+    elif header.after:
+        yield "begins", _after(header.after).removeprefix(", ")
     if header.command is not None:
         yield "command", shlex.join(header.command)
     if end is not None and end.exit_status is not None:
@@ -96,6 +102,14 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "versions", _inline(header.versions)
     for warning in dict.fromkeys((*header.warnings, *(() if end is None else end.warnings))):
         yield "warning", warning
+
+
+def _after(after: Mapping[int, int]) -> str:
+    """Tell what came before this capture, and is in other files or was left out."""
+    earlier = sum(after.values())
+    return f", after {plural(earlier, 'event')} that {'is' if earlier == 1 else 'are'} not here" * (
+        earlier > 0
+    )
 
 
 def _filter_rows(filters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

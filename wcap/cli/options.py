@@ -72,27 +72,50 @@ def _is_piped(descriptor: int) -> bool:
 
 
 @contextmanager
-def reading(given: str | None) -> Iterator[Capture]:
-    """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing."""
+def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
+    """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing.
+
+    With ``follow`` a file that is being recorded is read until that ends.
+    """
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from wcap.reader import open_capture
-
     name = find_capture(given)
     if name == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
     shown = "standard input" if name == "-" else escape_text(name)
-    with _named(shown), open_capture(name, errors="salvage") as capture:
+    with _named(shown), _opened(name, follow=follow and name != "-") as capture:
         yield capture
         sys.stdout.flush()
         growing = capture.growing
         for damage in capture.damage:
             if not (growing and isinstance(damage, TruncatedError)):
                 print(f"wcap: {shown}: {damage}", file=sys.stderr)
+        if follow:
+            _tell_end(capture, shown)
         if growing:
             print(f"wcap: {shown}: still being recorded", file=sys.stderr)
         if capture.damage or capture.gaps or (capture.end is not None and capture.end.short):
             raise typer.Exit(ExitStatus.LOSS)
+
+
+def _opened(name: str, *, follow: bool) -> Capture:
+    from wcap.follow import follow_capture
+    from wcap.reader import open_capture
+
+    return (
+        follow_capture(name, errors="salvage") if follow else open_capture(name, errors="salvage")
+    )
+
+
+def _tell_end(capture: Capture, shown: str) -> None:
+    """Say why there is no more to follow, unless the recording ended in the usual way."""
+    if capture.growing:
+        return
+    if capture.end is None:
+        print(f"wcap: {shown}: the recorder is gone, and wrote no end", file=sys.stderr)
+    elif capture.end.reason == "rotation":
+        following = (capture.header.part or 0) + 1
+        print(f"wcap: {shown}: the recording goes on in part {following}", file=sys.stderr)
 
 
 @contextmanager

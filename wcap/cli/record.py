@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,7 @@ from wcap.cli.choosing import (
 )
 from wcap.cli.destination import capture_output
 from wcap.cli.options import ForceOption, naming
+from wcap.cli.parts import Parts
 from wcap.cli.status import ExitStatus
 from wcap.errors import UsageError
 from wcap.escape import escape_text
@@ -43,6 +45,10 @@ _TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
 _MOMENTS = ("enter", "exit")
 # What stands for --print without a style.
 _DEFAULT_STYLE = "line"
+_DEFAULT_NAME = "wcap-%Y%m%d-%H%M%S.wcap"
+# Smaller parts would be little but headers and indexes.
+_LEAST_PART = 64 << 10
+_LEAST_PERIOD_NS = 1_000_000_000
 
 
 SyscallOption = Annotated[
@@ -108,6 +114,27 @@ LosslessOption = Annotated[
 FailOption = Annotated[
     bool, typer.Option("--fail-on-loss", help="End the recording when something is lost.")
 ]
+PartSizeOption = Annotated[
+    str | None,
+    typer.Option("-C", metavar="SIZE", help="Begin another file before one is larger than this."),
+]
+PartTimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "-G",
+        metavar="SECONDS",
+        help="Begin another file after this time; in -o, %H%M%S and the like are its time.",
+    ),
+]
+PartCountOption = Annotated[
+    int | None,
+    typer.Option(
+        "-W",
+        min=1,
+        metavar="COUNT",
+        help="With -C, overwrite so many files in turn; with -G, end after so many.",
+    ),
+]
 PrintOption = Annotated[
     str | None,
     typer.Option(
@@ -141,6 +168,9 @@ def record(
     snaplen: SnaplenOption = "4096",
     output: CaptureOutputOption = None,
     force: ForceOption = False,
+    part_size: PartSizeOption = None,
+    part_time: PartTimeOption = None,
+    part_count: PartCountOption = None,
     count: CountOption = None,
     duration: DurationOption = None,
     buffer: BufferOption = "64M",
@@ -178,6 +208,9 @@ def record(
         at=at,
         lossless=lossless,
         fail_on_loss=fail_on_loss,
+        part_size=part_size,
+        part_time=part_time,
+        part_count=part_count,
     )
     target = target_of(
         command=command,
@@ -200,8 +233,9 @@ def record(
             "--lossless --all: whoever shows what wcap says could be stopped for ever; choose "
             "processes"
         )
-    name = output or time.strftime("wcap-%Y%m%d-%H%M%S.wcap")
-    _check_output(name, print_style)
+    timed = settings.part_ns is not None
+    name = output or (_DEFAULT_NAME if timed else time.strftime(_DEFAULT_NAME))
+    _check_output(name, print_style, rotates=settings.rotates)
     _run(target, settings, name, given=given, force=force, print_style=print_style, say=say)
 
 
@@ -216,6 +250,9 @@ def _settings(
     at: str,
     lossless: bool,
     fail_on_loss: bool,
+    part_size: str | None,
+    part_time: str | None,
+    part_count: int | None,
 ) -> Settings:
     """Read how to record.
 
@@ -243,6 +280,16 @@ def _settings(
         duration_ns = None if duration is None else parse_duration(duration)
     if duration_ns == 0:
         raise UsageError("--duration: more than 0 expected")
+    with naming("-C"):
+        part_bytes = None if part_size is None else parse_size(part_size)
+    if part_bytes is not None and part_bytes < _LEAST_PART:
+        raise UsageError(f"-C: {_LEAST_PART >> 10}K or more expected, {part_size} found")
+    with naming("-G"):
+        part_ns = None if part_time is None else parse_duration(part_time)
+    if part_ns is not None and part_ns < _LEAST_PERIOD_NS:
+        raise UsageError(f"-G: a second or more expected, {part_time} found")
+    if part_count is not None and (part_bytes is None) == (part_ns is None):
+        raise UsageError("-W counts files: give -C SIZE or -G SECONDS with it, and not both")
     return Settings(
         snaplen=kept or MAX_SNAPLEN,
         buffer_bytes=buffer_bytes,
@@ -253,6 +300,9 @@ def _settings(
         at_exit=at == "exit",
         lossless=lossless,
         stop_on_loss=fail_on_loss,
+        part_bytes=part_bytes,
+        part_ns=part_ns,
+        part_count=part_count,
     )
 
 
@@ -274,7 +324,10 @@ def _check_separator(command: list[str], given: list[str]) -> None:
         )
 
 
-def _check_output(name: str, print_style: str | None) -> None:
+def _check_output(name: str, print_style: str | None, *, rotates: bool) -> None:
+    place = Path(name)
+    if rotates and (name == "-" or (place.exists() and not place.is_file())):
+        raise UsageError(f"-C and -G make several files: a file's name expected, {name!r} found")
     if name != "-":
         return
     if sys.stdout.isatty():
@@ -302,6 +355,16 @@ def _run(
     if excluded and onward:
         say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
+    parts: Parts | None = None
+    if settings.rotates:
+        parts = Parts(
+            name,
+            period_ns=settings.part_ns,
+            by_size=settings.part_bytes is not None,
+            ring=None if settings.part_ns is not None else settings.part_count,
+            force=force,
+        )
+        name = parts.first()
     with capture_output(name, force=force) as (stream, replace):
         session = Session(target, settings, given=given, excluded=excluded, say=say)
         replace()
@@ -312,8 +375,9 @@ def _run(
                 stream,
                 started=lambda: say(f"recording {described(target)} to {_shown(name)}"),
                 watch=watch,
+                parts=parts,
             )
-    say(_summary(result, name))
+    say(_summary(result, name if parts is None else parts.last))
     if watch is not None and watch.failure is not None:
         raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
     if result.lost or result.lost_results or result.lost_payloads or result.bypassed:
@@ -381,4 +445,5 @@ def _summary(result: Result, name: str) -> str:
         parts.append(f"{result.lost_payloads:,} payloads broken off")
     parts.append(f"{result.duration_ns / 1e9:.1f} seconds")
     advice = "; -B with more, -s with less, or fewer processes lose less" if result.lost else ""
-    return f"{', '.join(parts)}: {_shown(name)}{advice}"
+    files = f"{result.parts:,} parts, the last " if result.parts > 1 else ""
+    return f"{', '.join(parts)}: {files}{_shown(name)}{advice}"

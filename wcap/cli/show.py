@@ -80,6 +80,9 @@ def show(
         bool, typer.Option("-w", "--wide", help="On a terminal, do not cut lines to its width.")
     ] = False,
     limit: LimitOption = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on while the file is being recorded.")
+    ] = False,
 ) -> None:
     """Print the events of a capture, a line each.
 
@@ -88,7 +91,7 @@ def show(
     wcap show run.wcap --comm client-tcp --fd 3 --hex
     """
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
-    with reading(file) as capture:
+    with reading(file, follow=follow) as capture:
         where = filters.resolve(capture)
         entries = _entries(capture, where, limit)
         if json:

@@ -8,6 +8,7 @@ with open("build.wcap", "xb", buffering=0) as file:
 
 from wcap.recorder.proc import readers_of_stdout
 from wcap.recorder.recording import Result
+from wcap.recorder.rotation import PartFiles
 from wcap.recorder.session import Session
 from wcap.recorder.settings import (
     MAX_BUFFER,
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_SNAPLEN",
     "PERF_BUFFER",
     "RING_BUFFER",
+    "PartFiles",
     "Result",
     "Session",
     "Settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Result:
         lost_payloads: recorded events of which the end of the payload is missing.
         bypassed: recorded processes that wrote in ways that cannot be recorded.
         warnings: what may be missing although nothing was counted as lost.
+        parts: how many files it went to.
     """
 
     events: int
@@ -38,24 +40,75 @@ class Result:
     bypassed: int
     warnings: tuple[str, ...]
     lost_payloads: int = 0
+    parts: int = 1
+
+
+class Keeper(Protocol):
+    """Where a recording goes: one file, or several."""
+
+    parts: int
+
+    @property
+    def events(self) -> int:
+        """How many were written."""
+
+    @property
+    def payload_bytes(self) -> int:
+        """How many of them were written."""
+
+    def take(self, cut: Cut) -> None:
+        """Write what is ready."""
+
+    def close(self, end: End) -> None:
+        """Write the end."""
+
+
+class OneFile:
+    """Writes a recording as one capture."""
+
+    parts = 1
+
+    def __init__(self, writer: CaptureWriter) -> None:
+        self._writer = writer
+
+    @property
+    def events(self) -> int:
+        """How many were written."""
+        return self._writer.events
+
+    @property
+    def payload_bytes(self) -> int:
+        """How many of them were written."""
+        return self._writer.payload_bytes
+
+    def take(self, cut: Cut) -> None:
+        """Write gaps, late results and events."""
+        self._writer.write_gaps(cut.gaps)
+        self._writer.write_results(cut.results)
+        if cut.batch is not None:
+            self._writer.write(cut.batch)
+
+    def close(self, end: End) -> None:
+        """Write the end, the index and the footer."""
+        self._writer.close(end)
 
 
 class Recording:
-    """What has been recorded so far: handed to the writer, counted, and shown.
+    """What has been recorded so far: handed to where it is kept, counted, and shown.
 
     Args:
-        writer: of the capture.
+        keeper: where it goes.
         watch: called with everything that was recorded.
         something_lost: called with each delivery once anything has been lost.
     """
 
     def __init__(
         self,
-        writer: CaptureWriter,
+        keeper: Keeper,
         watch: Callable[[Cut], None] | None,
         something_lost: Callable[[], None],
     ) -> None:
-        self._writer = writer
+        self._keeper = keeper
         self._watch = watch
         self._something_lost = something_lost
         self.lost: Counter[str] = Counter()
@@ -64,10 +117,8 @@ class Recording:
 
     def deliver(self, cut: Cut) -> None:
         """Write, count and show."""
-        self._writer.write_gaps(cut.gaps)
-        self._writer.write_results(cut.results)
+        self._keeper.take(cut)
         if cut.batch is not None:
-            self._writer.write(cut.batch)
             missing = np.count_nonzero(cut.batch.flags & np.uint32(EventFlag.RESULT_LOST))
             if missing:
                 self.lost_results[BUFFER_FULL] += int(missing)
@@ -82,13 +133,13 @@ class Recording:
 
     def close(self, end: End) -> None:
         """Write the end of the capture."""
-        self._writer.close(end)
+        self._keeper.close(end)
 
     def result(self, end: End, clock: Clock) -> Result:
         """Sum up a recording from the clock's first moment to its end."""
         return Result(
-            events=self._writer.events,
-            payload_bytes=self._writer.payload_bytes,
+            events=self._keeper.events,
+            payload_bytes=self._keeper.payload_bytes,
             lost=self.lost.total(),
             lost_results=self.lost_results.total(),
             duration_ns=end.clock_ns - clock.clock_ns,
@@ -96,4 +147,5 @@ class Recording:
             bypassed=len(end.bypassed),
             warnings=end.warnings,
             lost_payloads=self.lost_payloads,
+            parts=self._keeper.parts,
         )

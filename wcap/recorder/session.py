@@ -26,9 +26,10 @@ from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.priority import ahead_of_others
 from wcap.recorder.probe import Probe, ProbeOptions
 from wcap.recorder.proc import descendants
-from wcap.recorder.recording import Recording, Result
+from wcap.recorder.recording import Keeper, OneFile, Recording, Result
 from wcap.recorder.resolved import resolved
 from wcap.recorder.ring import RingBuffer
+from wcap.recorder.rotation import PartFiles, PartLimits, Rotation
 from wcap.recorder.settings import (
     RING_BUFFER,
     RING_PAGE,
@@ -111,6 +112,7 @@ class Session:
         *,
         started: Callable[[], None] = lambda: None,
         watch: Callable[[Cut], None] | None = None,
+        parts: PartFiles | None = None,
     ) -> Result:
         """Record until told to stop; the capture is whole and closed afterwards.
 
@@ -118,6 +120,8 @@ class Session:
             stream: where to write the capture, unbuffered; it stays open.
             started: called once recording has really begun.
             watch: called with what was recorded, soon after it happened.
+            parts: opens the files after the first, where the settings want several; of these all
+                but the last are closed.
 
         Raises:
             OSError: the capture could not be written; what was written before is whole.
@@ -125,7 +129,7 @@ class Session:
         """
         clock = Clock(self._clock.name, *self._clock.moment())
         lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
-        recording = Recording(CaptureWriter(stream, self._header(clock)), watch, lost)
+        recording = Recording(self._keeper(stream, self._header(clock), parts), watch, lost)
         assembler = self._assembler(clock)
         with (
             contextlib.closing(self._probe),
@@ -160,6 +164,15 @@ class Session:
             end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
+
+    def _keeper(self, stream: BinaryIO, header: Header, parts: PartFiles | None) -> Keeper:
+        settings = self._settings
+        if parts is None or not settings.rotates:
+            return OneFile(CaptureWriter(stream, header))
+        # By size the count is that of a ring of files, which has no end.
+        count = None if settings.part_ns is None else settings.part_count
+        limits = PartLimits(settings.part_bytes, settings.part_ns, count)
+        return Rotation(header, stream, parts, limits, lambda: self._standing("rotation"))
 
     def _check_target(self) -> None:
         self._target.check()
@@ -285,9 +298,13 @@ class Session:
         if command is not None:
             command.start()
             threading.Thread(target=self._await_command, args=(command,), daemon=True).start()
-        duration = self._settings.duration_ns
-        if not self._stop.wait(None if duration is None else duration / 1e9):
-            self.stop("duration")
+        duration, parts = self._settings.duration_ns, self._settings.lasts_ns
+        longest = min((time for time in (duration, parts) if time is not None), default=None)
+        if not self._stop.wait(None if longest is None else longest / 1e9):
+            if longest == duration:
+                self.stop("duration")
+            else:
+                self.stop("parts")
         if command is not None and not command.ended.is_set():
             command.terminate()
             if not command.ended.wait(_END_SECONDS):
@@ -304,24 +321,38 @@ class Session:
         return lost
 
     def _end(self, recording: Recording, sequences: Mapping[int, int]) -> End:
-        losses = self._probe.losses()
-        if follows := sum(of_cpu.follows for of_cpu in losses):
-            self._warn(f"{follows} children could not be followed: more than 65536 processes")
-        if processes := sum(of_cpu.processes for of_cpu in losses):
-            self._warn(f"{processes} descriptions of processes were lost: facts come from /proc")
-        if targets := sum(of_cpu.targets for of_cpu in losses):
-            self._warn(f"{targets} descriptions of targets were lost: not all targets are known")
-        clock_ns, wall_ns = self._clock.moment()
-        return End(
-            reason=self._reason,
-            clock_ns=clock_ns,
-            wall_ns=wall_ns,
+        end = self._standing(self._reason)
+        for warning in end.warnings[len(self._warnings) :]:
+            self._say(warning)
+        return replace(
+            end,
             sequences=sequences,
             lost=dict(recording.lost),
             lost_results=dict(recording.lost_results),
-            unfollowed=follows,
             exit_status=None if self._command is None else self._command.status,
-            warnings=tuple(self._warnings),
+        )
+
+    def _standing(self, reason: str) -> End:
+        """Return what an end says of the whole recording, besides what is counted for each file."""
+        losses = self._probe.losses()
+        warnings = list(self._warnings)
+        if follows := sum(of_cpu.follows for of_cpu in losses):
+            warnings.append(f"{follows} children could not be followed: more than 65536 processes")
+        if processes := sum(of_cpu.processes for of_cpu in losses):
+            warnings.append(
+                f"{processes} descriptions of processes were lost: facts come from /proc"
+            )
+        if targets := sum(of_cpu.targets for of_cpu in losses):
+            warnings.append(
+                f"{targets} descriptions of targets were lost: not all targets are known"
+            )
+        clock_ns, wall_ns = self._clock.moment()
+        return End(
+            reason=reason,
+            clock_ns=clock_ns,
+            wall_ns=wall_ns,
+            unfollowed=follows,
+            warnings=tuple(warnings),
             bypassed=tuple(self._counted_bypasses()),
         )
 

@@ -35,6 +35,8 @@ class Settings:
         at_exit: record calls when they have ended, not when they begin.
         lossless: stop writers rather than lose what they write; takes a ring buffer.
         stop_on_loss: end the recording when something is lost.
+        part_bytes, part_ns, part_count: begin another file when one would be larger than this,
+            and when so much time is over; with a time, end after so many.
     """
 
     snaplen: int = 4096
@@ -46,6 +48,21 @@ class Settings:
     at_exit: bool = False
     lossless: bool = False
     stop_on_loss: bool = False
+    part_bytes: int | None = None
+    part_ns: int | None = None
+    part_count: int | None = None
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the recording goes to several files."""
+        return self.part_bytes is not None or self.part_ns is not None
+
+    @property
+    def lasts_ns(self) -> int | None:
+        """How long all parts take, if both are limited."""
+        if self.part_ns is None or self.part_count is None:
+            return None
+        return self.part_ns * self.part_count
 
 
 def choose_transport(settings: Settings) -> str:

@@ -1,0 +1,177 @@
+"""A recording in several files: a new part when one is large enough, or its time is over.
+
+Each part is a whole capture. It is told which number each CPU had given before it, so it proves
+its own completeness; no event is in two parts, or in none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Protocol
+
+from wcap.batch import EventBatch
+from wcap.format import Clock, End, Header
+from wcap.recorder.assemble import Cut
+from wcap.recorder.probe import BUFFER_FULL
+from wcap.recorder.seams import Slice, slices
+from wcap.writer import CaptureWriter
+
+# What END, the index and the footer take of a part besides the summaries of its chunks, and the
+# envelopes of the frames that are written with a chunk.
+_CLOSING_BYTES = 2 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """When a part is over.
+
+    Attributes:
+        size: it would have more bytes than this.
+        period_ns: it is so old; later parts begin whole periods after the first.
+        count: there are no more parts than this, if they go by time.
+    """
+
+    size: int | None = None
+    period_ns: int | None = None
+    count: int | None = None
+
+
+class PartFiles(Protocol):
+    """Where parts go."""
+
+    def open(self, part: int, started_ns: int) -> BinaryIO:
+        """Open the file of a part from the second on; its time begins at this wall time."""
+
+
+class Rotation:
+    """Writes a recording as one capture after the other.
+
+    Args:
+        header: of the first part.
+        stream: of the first part.
+        files: opens the others.
+        limits: when a part is over.
+        end_now: says how the recording stands, for the end of a part that is not the last.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        stream: BinaryIO,
+        files: PartFiles,
+        limits: PartLimits,
+        end_now: Callable[[], End],
+    ) -> None:
+        self._header = header
+        self._clock = header.clock
+        self._files = files
+        self._limits = limits
+        self._end_now = end_now
+        self._reached: dict[int, int] = {}
+        self._told_results: Counter[str] = Counter()
+        self._period = 0
+        self.parts = 0
+        self.events = 0
+        self.payload_bytes = 0
+        self._begin(stream, replace(header, part=1))
+
+    def take(self, cut: Cut) -> None:
+        """Write what is ready, to the open part and to as many others as it takes.
+
+        Raises:
+            OSError: a part could not be made or written; all before is whole.
+        """
+        boundaries = [] if cut.batch is None else self._boundaries(cut.batch)
+        for part in slices(cut, self._clock, limit=self._limits.size, boundaries=boundaries):
+            if part.chunk is not None:
+                self._rotate_before(part)
+            self._write(part)
+
+    def close(self, end: End) -> None:
+        """Write the end of the last part."""
+        results = Counter(end.lost_results) - self._told_results
+        self._writer.close(replace(end, lost=dict(self._lost), lost_results=dict(results)))
+
+    def _boundaries(self, batch: EventBatch) -> list[int]:
+        """Return the moments inside a batch at which periods begin, wall clock."""
+        period = self._limits.period_ns
+        if period is None or not len(batch):
+            return []
+        last = self._period_of(int(batch.time_ns[-1]))
+        started = self._clock.wall_ns
+        first = self._period_of(int(batch.time_ns[0]))
+        return [started + number * period for number in range(first + 1, last + 1)]
+
+    def _period_of(self, time_ns: int) -> int:
+        assert self._limits.period_ns is not None
+        number = max(0, time_ns - self._clock.wall_ns) // self._limits.period_ns
+        return number if self._limits.count is None else min(number, self._limits.count - 1)
+
+    def _rotate_before(self, part: Slice) -> None:
+        assert part.chunk is not None
+        period, size = self._limits.period_ns, self._limits.size
+        first_ns = int(part.chunk.batch.time_ns[0])
+        if period is not None and (number := self._period_of(first_ns)) > self._period:
+            self._period = number
+            # A file that is still empty belongs to the period that it is named after.
+            self._next(first_ns, self._clock.wall_ns + number * period)
+            return
+        if size is None or not self._chunks:
+            return
+        closing = self._closing_bytes + len(repr(part.chunk.summary))
+        if self._writer.size + part.size + closing > size:
+            period_start = 0 if period is None else self._period * period
+            named_ns = first_ns if period is None else self._clock.wall_ns + period_start
+            self._next(first_ns, named_ns)
+
+    def _next(self, first_ns: int, named_ns: int) -> None:
+        stream, writer = self._stream, self._writer
+        end = replace(
+            self._end_now(),
+            sequences=dict(self._reached),
+            lost=dict(self._lost),
+            lost_results=dict(self._lost_results),
+        )
+        self._told_results += self._lost_results
+        clock = Clock(self._clock.name, first_ns - self._clock.offset_ns, first_ns)
+        header = replace(self._header, clock=clock, part=self.parts + 1, after=dict(self._reached))
+        # The old part can be closed even if there is no new one.
+        try:
+            following = self._files.open(header.part or 1, named_ns)
+        except BaseException:
+            self._told_results -= self._lost_results
+            raise
+        self._begin(following, header)
+        writer.close(end)
+        stream.close()
+
+    def _begin(self, stream: BinaryIO, header: Header) -> None:
+        self._writer = CaptureWriter(stream, header)
+        self._stream = stream
+        self._lost: Counter[str] = Counter()
+        self._lost_results: Counter[str] = Counter()
+        self._chunks = 0
+        self._closing_bytes = _CLOSING_BYTES
+        self.parts += 1
+
+    def _write(self, part: Slice) -> None:
+        for kind, body in part.others:
+            self._writer.write_other(kind, body)
+        chunk = part.chunk
+        if chunk is not None:
+            self._writer.write_chunk(chunk.body, chunk.summary)
+            self._chunks += 1
+            self._closing_bytes += len(repr(chunk.summary))
+            if missing := chunk.summary["results_lost"]:
+                self._lost_results[BUFFER_FULL] += missing
+            self.events += len(chunk.batch)
+            self.payload_bytes += chunk.summary["captured"]
+        self._lost.update(part.lost)
+        _raise_to(self._reached, part.reached)
+
+
+def _raise_to(numbers: dict[int, int], others: Mapping[int, int]) -> None:
+    for cpu, number in others.items():
+        numbers[cpu] = max(numbers.get(cpu, 0), number)
