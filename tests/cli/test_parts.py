@@ -8,6 +8,7 @@ import pytest
 
 from wcap.cli import main
 from wcap.cli.parts import Parts
+from wcap.cli.record import _parse_ring
 from wcap.errors import UsageError
 
 SECOND = 1_000_000_000
@@ -121,6 +122,13 @@ def test_a_part_that_cannot_be_made_is_named():
         (["-W", "3", "-C", "1M", "-G", "5"], "and not both"),
         (["-C", "1M", "-o", "-"], "several files: a file's name expected, '-' found"),
         (["-G", "5", "-o", "/dev/null"], "several files: a file's name expected"),
+        (["--ring", "much"], "--ring: a size such as 64M (K, M, G), a time such as 30s"),
+        (["--ring", "64"], "'64' found"),
+        (["--ring", "64m,30k"], "'64m,30k' found"),
+        (["--ring", "1K"], "64K and a second or more expected, 1K found"),
+        (["--ring", "0.5s"], "64K and a second or more expected, 0.5s found"),
+        (["--ring", "1M", "-C", "1M"], "leave out -C and -G"),
+        (["--ring", "1M", "-o", "-"], "a file's name expected, '-' found"),
         (["-G", "5", "-o", "run-%H.wcap"], "names parts one after the other alike"),
     ],
 )
@@ -130,3 +138,16 @@ def test_what_cannot_be_rotated_is_one_line(argv, told, folder, capsys):
     assert (out, err.count("\n")) == ("", 1)
     assert told in err
     assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("64M", (64 << 20, None)),
+        ("1GiB", (1 << 30, None)),
+        ("30s", (1 << 30, 30 * SECOND)),
+        ("2m,64K", (64 << 10, 120 * SECOND)),
+    ],
+)
+def test_a_ring_is_so_large_and_so_old(given, kept):
+    assert _parse_ring(given) == kept

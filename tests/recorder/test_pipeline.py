@@ -342,3 +342,27 @@ def test_a_full_queue_is_no_deadlock_when_the_encoder_has_died(made, monkeypatch
     with pytest.raises(OSError, match="no more"):
         running.stop()
     assert spans.taken < 30
+
+
+def test_a_flush_delivers_what_is_under_way_too_and_says_when(monkeypatch):
+    clock, taker, done = FakeClock(), Taker(), threading.Event()
+    spans = Spans(span_of(enter(time_ns=NOW - HOUR // 2, sequence=1)))
+    running = Pipeline(
+        spans,
+        Assembler(CLOCK, lambda cpu: "buffer-full"),
+        clock,
+        taker,
+        lambda: None,
+        buffer_bytes=1 << 20,
+        batch_age_ns=HOUR,
+    )
+    running.start()
+    spans.wait_for_looks()
+    assert taker.sizes == []
+
+    running.flush(done.set)
+    clock.advance(10_000_000)
+
+    assert done.wait(PATIENCE)
+    assert taker.sizes == [1]
+    running.stop()

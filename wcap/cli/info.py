@@ -28,6 +28,7 @@ END_REASONS = {
     "loss": "something was lost",
     "rotation": "the recording goes on in the next part",
     "parts": "as many parts as asked for",
+    "dump": "written out of memory while recording went on",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import re
 import time
 from collections import deque
@@ -24,6 +25,7 @@ class Parts:
     Args:
         pattern: the name that was given.
         period_ns: how long a part lasts at most; then the name is a pattern of strftime.
+        by_dump: a part is written whenever it is asked for, and the name is a pattern of strftime.
         by_size: parts are limited in size too, so their names get numbers.
         ring: so many files are written in turn.
         force: replace files that were there before.
@@ -38,11 +40,12 @@ class Parts:
         *,
         period_ns: int | None = None,
         by_size: bool = False,
+        by_dump: bool = False,
         ring: int | None = None,
         force: bool = False,
     ) -> None:
         self._pattern = pattern
-        self._by_time = period_ns is not None
+        self._by_time = by_dump or period_ns is not None
         self._numbered = by_size or "%" not in pattern
         self._ring = ring
         self._force = force
@@ -62,14 +65,26 @@ class Parts:
         Raises:
             FileExistsError: a file that a later part would get the name of is there already.
         """
-        name = self._place(1, time.time_ns())
-        if self._numbered and not self._by_time and not self._force:
-            self._refuse_numbered(name)
+        name = self.check()
         self._own.append(name)
         return str(name)
 
+    def check(self) -> Path:
+        """See that a part could be made now, and return the name that the first would have.
+
+        Raises:
+            OSError: it could not; ``filename`` says where.
+        """
+        name = self._place(1, time.time_ns())
+        if not os.access(name.parent, os.W_OK | os.X_OK):
+            number = errno.EACCES if name.parent.is_dir() else errno.ENOENT
+            raise OSError(number, os.strerror(number), str(name))
+        if self._numbered and "%" not in self._pattern and not self._force:
+            self._refuse_numbered(name)
+        return name
+
     def open(self, part: int, started_ns: int) -> BinaryIO:
-        """Open the file of a part from the second on; a name that is taken gets ``-2`` or so.
+        """Open the file of a part; a name that is taken gets ``-2`` or so.
 
         Raises:
             OSError: it cannot be created; ``filename`` says which.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
@@ -32,6 +33,24 @@ from wcap.cli.choosing import (
 from wcap.cli.destination import capture_output
 from wcap.cli.options import ForceOption, naming
 from wcap.cli.parts import Parts
+from wcap.cli.recording import (
+    AtOption,
+    BufferOption,
+    CaptureOutputOption,
+    CountOption,
+    DurationOption,
+    FailOption,
+    LosslessOption,
+    PartCountOption,
+    PartSizeOption,
+    PartTimeOption,
+    PrintOption,
+    QuietOption,
+    RingOption,
+    SnaplenOption,
+    SyscallOption,
+    TransportOption,
+)
 from wcap.cli.status import ExitStatus
 from wcap.errors import UsageError
 from wcap.escape import escape_text
@@ -49,103 +68,11 @@ _DEFAULT_NAME = "wcap-%Y%m%d-%H%M%S.wcap"
 # Smaller parts would be little but headers and indexes.
 _LEAST_PART = 64 << 10
 _LEAST_PERIOD_NS = 1_000_000_000
-
-
-SyscallOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--syscall",
-        "-e",
-        metavar="SYSCALL,…",
-        help="These system calls, or file or net; with a ! before them, all others.",
-    ),
-]
-SnaplenOption = Annotated[
-    str,
-    typer.Option(
-        "--snaplen", "-s", metavar="BYTES", help="Bytes kept of a write, up to 32M; 0 is all."
-    ),
-]
-CaptureOutputOption = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        "-w",
-        metavar="FILE",
-        help="Write the capture here; - is standard output. Default: wcap-DATE-TIME.wcap.",
-    ),
-]
-CountOption = Annotated[
-    int | None, typer.Option("--count", "-n", min=1, metavar="N", help="Stop after N events.")
-]
-DurationOption = Annotated[
-    str | None,
-    typer.Option("--duration", metavar="TIME", help="Stop after this time, such as 30s."),
-]
-BufferOption = Annotated[
-    str,
-    typer.Option(
-        "--buffer",
-        "-B",
-        metavar="SIZE",
-        help="Size of the kernel's buffer, rounded up to a power of two.",
-    ),
-]
-TransportOption = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|ring|perf",
-        help="Buffer kind; auto takes the ring buffer where the kernel has one (5.8).",
-    ),
-]
-AtOption = Annotated[
-    str,
-    typer.Option(
-        "--at",
-        metavar="enter|exit",
-        help="Record calls when they begin and when they end, or with less only when they end.",
-    ),
-]
-LosslessOption = Annotated[
-    bool,
-    typer.Option("--lossless", help="Stop those who write rather than lose what they write."),
-]
-FailOption = Annotated[
-    bool, typer.Option("--fail-on-loss", help="End the recording when something is lost.")
-]
-PartSizeOption = Annotated[
-    str | None,
-    typer.Option("-C", metavar="SIZE", help="Begin another file before one is larger than this."),
-]
-PartTimeOption = Annotated[
-    str | None,
-    typer.Option(
-        "-G",
-        metavar="SECONDS",
-        help="Begin another file after this time; in -o, %H%M%S and the like are its time.",
-    ),
-]
-PartCountOption = Annotated[
-    int | None,
-    typer.Option(
-        "-W",
-        min=1,
-        metavar="COUNT",
-        help="With -C, overwrite so many files in turn; with -G, end after so many.",
-    ),
-]
-PrintOption = Annotated[
-    str | None,
-    typer.Option(
-        "--print",
-        metavar="[=STYLE]",
-        help="Show events as they are recorded: line, snoop, block, hex or text.",
-    ),
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")
-]
+# What --ring takes. The case tells mebibytes from minutes.
+_RING_SIZE = re.compile(r"\d{1,9}[KMG](i?B)?", re.ASCII)
+_RING_TIME = re.compile(r"\d{1,9}(\.\d{1,9})?(s|m|min|h|d)", re.ASCII)
+# So much is kept in memory at most when only a time is given.
+_MOST_KEPT = 1 << 30
 
 
 def record(
@@ -171,6 +98,7 @@ def record(
     part_size: PartSizeOption = None,
     part_time: PartTimeOption = None,
     part_count: PartCountOption = None,
+    ring: RingOption = None,
     count: CountOption = None,
     duration: DurationOption = None,
     buffer: BufferOption = "64M",
@@ -211,6 +139,7 @@ def record(
         part_size=part_size,
         part_time=part_time,
         part_count=part_count,
+        ring=ring,
     )
     target = target_of(
         command=command,
@@ -233,9 +162,9 @@ def record(
             "--lossless --all: whoever shows what wcap says could be stopped for ever; choose "
             "processes"
         )
-    timed = settings.part_ns is not None
+    timed = settings.part_ns is not None or settings.keeps
     name = output or (_DEFAULT_NAME if timed else time.strftime(_DEFAULT_NAME))
-    _check_output(name, print_style, rotates=settings.rotates)
+    _check_output(name, print_style, several=settings.rotates or settings.keeps)
     _run(target, settings, name, given=given, force=force, print_style=print_style, say=say)
 
 
@@ -253,6 +182,7 @@ def _settings(
     part_size: str | None,
     part_time: str | None,
     part_count: int | None,
+    ring: str | None,
 ) -> Settings:
     """Read how to record.
 
@@ -290,6 +220,9 @@ def _settings(
         raise UsageError(f"-G: a second or more expected, {part_time} found")
     if part_count is not None and (part_bytes is None) == (part_ns is None):
         raise UsageError("-W counts files: give -C SIZE or -G SECONDS with it, and not both")
+    if ring is not None and (part_bytes or part_ns):
+        raise UsageError("--ring keeps events in memory: leave out -C and -G")
+    kept_bytes, kept_ns = (None, None) if ring is None else _parse_ring(ring)
     return Settings(
         snaplen=kept or MAX_SNAPLEN,
         buffer_bytes=buffer_bytes,
@@ -303,7 +236,33 @@ def _settings(
         part_bytes=part_bytes,
         part_ns=part_ns,
         part_count=part_count,
+        kept_bytes=kept_bytes,
+        kept_ns=kept_ns,
     )
+
+
+def _parse_ring(given: str) -> tuple[int, int | None]:
+    """Read how much is kept in memory: bytes, and nanoseconds or None.
+
+    Raises:
+        UsageError: it is none, or too little.
+    """
+    from wcap.units import parse_duration, parse_size
+
+    size, age = _MOST_KEPT, None
+    for word in given.split(","):
+        if _RING_SIZE.fullmatch(word):
+            size = parse_size(word)
+        elif _RING_TIME.fullmatch(word):
+            age = parse_duration(word)
+        else:
+            raise UsageError(
+                f"--ring: a size such as 64M (K, M, G), a time such as 30s (s, m, h), or both as "
+                f"30s,64M expected, {given!r} found"
+            )
+    if size < _LEAST_PART or (age is not None and age < _LEAST_PERIOD_NS):
+        raise UsageError(f"--ring: 64K and a second or more expected, {given} found")
+    return size, age
 
 
 def with_print_style(argv: list[str]) -> list[str]:
@@ -324,10 +283,12 @@ def _check_separator(command: list[str], given: list[str]) -> None:
         )
 
 
-def _check_output(name: str, print_style: str | None, *, rotates: bool) -> None:
+def _check_output(name: str, print_style: str | None, *, several: bool) -> None:
     place = Path(name)
-    if rotates and (name == "-" or (place.exists() and not place.is_file())):
-        raise UsageError(f"-C and -G make several files: a file's name expected, {name!r} found")
+    if several and (name == "-" or (place.exists() and not place.is_file())):
+        raise UsageError(
+            f"-C, -G and --ring make several files: a file's name expected, {name!r} found"
+        )
     if name != "-":
         return
     if sys.stdout.isatty():
@@ -356,7 +317,14 @@ def _run(
         say(f"left out, as they get standard output: {', '.join(map(str, excluded))}")
     watch = None if print_style is None else _Printer(print_style)
     parts: Parts | None = None
-    if settings.rotates:
+    to = f"to {_shown(name)}"
+    opened: contextlib.AbstractContextManager[tuple[BinaryIO | None, Callable[[], object]]]
+    if settings.keeps:
+        parts = Parts(name, by_dump=True, force=force)
+        parts.check()
+        to = f"into memory, and on SIGUSR1 and at the end to {name}"
+        opened = contextlib.nullcontext((None, lambda: None))
+    elif settings.rotates:
         parts = Parts(
             name,
             period_ns=settings.part_ns,
@@ -365,15 +333,19 @@ def _run(
             force=force,
         )
         name = parts.first()
-    with capture_output(name, force=force) as (stream, replace):
+        to = f"to {name}"
+        opened = capture_output(name, force=force)
+    else:
+        opened = capture_output(name, force=force)
+    with opened as (stream, replace):
         session = Session(target, settings, given=given, excluded=excluded, say=say)
         replace()
         if watch is not None:
             watch.session = session
-        with _signals(session):
+        with _signals(session, keeps=settings.keeps):
             result = session.run(
                 stream,
-                started=lambda: say(f"recording {described(target)} to {_shown(name)}"),
+                started=lambda: say(f"recording {described(target)} {to}"),
                 watch=watch,
                 parts=parts,
             )
@@ -385,7 +357,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _signals(session: Session) -> Iterator[None]:
+def _signals(session: Session, *, keeps: bool) -> Iterator[None]:
     """End the recording in the usual way on Ctrl-C, SIGTERM, and when the terminal goes.
 
     The same signal again ends wcap at once, should the output not take what is left.
@@ -397,6 +369,8 @@ def _signals(session: Session) -> Iterator[None]:
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
+    if keeps:  # of any other recording the signal is what it is for any program
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: session.dump())
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.assemble import UNFINISHED_AFTER_NS, Assembler, Cut
 from wcap.recorder.pauses import Pauses
 from wcap.recorder.records import Span
 
@@ -24,6 +24,9 @@ BATCH_BYTES = 8 << 20
 BATCH_AGE_NS = 1_000_000_000
 # A record reaches the buffer at most this long after its time was read.
 _SETTLED_NS = 5_000_000
+# When all that came before a moment is asked for, an empty buffer is waited for so long; a buffer
+# that is never empty has been read through by then.
+_FLUSH_NS = 500_000_000
 # Spans of a few MiB that may wait for the encoder.
 _QUEUE_SPANS = 8
 # How long a full queue is waited for before looking whether the encoder still lives.
@@ -91,6 +94,7 @@ class Pipeline:
         self._batch_age_ns = batch_age_ns
         self._idle_ns = 0
         self._pauses = Pauses(buffer_bytes)
+        self._asked: tuple[int, Callable[[], None]] | None = None
         self._queue: queue.Queue[_Drained] = queue.Queue(_QUEUE_SPANS)
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -103,6 +107,14 @@ class Pipeline:
         """Start both threads."""
         for thread in self._threads:
             thread.start()
+
+    def flush(self, done: Callable[[], None]) -> None:
+        """Have everything delivered that happened before now, and call ``done`` in that thread.
+
+        Calls that have not ended are delivered as unfinished. It returns at once, and any thread
+        or signal handler may call it; of several that wait the last counts.
+        """
+        self._asked = (self._clock(), done)
 
     def stop(self) -> None:
         """Take out all that is in the buffer, deliver it, and end both threads.
@@ -161,8 +173,20 @@ class Pipeline:
             if drained.last or self._due(oldest_ns):
                 self._cut(last=drained.last)
                 oldest_ns = self._clock() if self._assembler.waiting else None
+            self._answer(drained)
             if drained.last:
                 return
+
+    def _answer(self, drained: _Drained) -> None:
+        """Deliver all when that was asked for, and everything before has been drained."""
+        if self._asked is None:
+            return
+        asked_ns, done = self._asked
+        empty = drained.span is None and drained.moment_ns >= asked_ns + _SETTLED_NS
+        if empty or drained.moment_ns >= asked_ns + _FLUSH_NS:
+            self._asked = None
+            self._cut(last=False, now_ns=self._clock() + UNFINISHED_AFTER_NS)
+            done()
 
     def _due(self, oldest_ns: int | None) -> bool:
         if oldest_ns is None:
@@ -174,11 +198,12 @@ class Pipeline:
             or self._clock() - oldest_ns >= self._batch_age_ns
         )
 
-    def _cut(self, *, last: bool) -> None:
+    def _cut(self, *, last: bool, now_ns: int | None = None) -> None:
         if self.enough:
             return
         settled = max(self._idle_ns, self._assembler.latest_ns) - _SETTLED_NS
-        cut = self._assembler.cut(self._clock(), settled, last=last, most=self._most)
+        now_ns = self._clock() if now_ns is None else now_ns
+        cut = self._assembler.cut(now_ns, settled, last=last, most=self._most)
         self._deliver(cut)
         if self._most is not None and cut.batch is not None:
             self._most -= len(cut.batch)

@@ -42,7 +42,11 @@ class PartFiles(Protocol):
     """Where parts go."""
 
     def open(self, part: int, started_ns: int) -> BinaryIO:
-        """Open the file of a part from the second on; its time begins at this wall time."""
+        """Open the file of a part; its time begins at this wall time."""
+
+    @property
+    def last(self) -> str:
+        """The name of the file opened last."""
 
 
 class Rotation:
@@ -169,9 +173,10 @@ class Rotation:
             self.events += len(chunk.batch)
             self.payload_bytes += chunk.summary["captured"]
         self._lost.update(part.lost)
-        _raise_to(self._reached, part.reached)
+        raise_to(self._reached, part.reached)
 
 
-def _raise_to(numbers: dict[int, int], others: Mapping[int, int]) -> None:
+def raise_to(numbers: dict[int, int], others: Mapping[int, int]) -> None:
+    """Raise numbers of CPUs to others that are higher."""
     for cpu, number in others.items():
         numbers[cpu] = max(numbers.get(cpu, 0), number)

@@ -21,6 +21,7 @@ from wcap.recorder.assemble import Assembler, Cut
 from wcap.recorder.bypass import of_32_bits, untold
 from wcap.recorder.clock import CaptureClock
 from wcap.recorder.command import Command
+from wcap.recorder.flight import FlightRecorder
 from wcap.recorder.perf import PerfBuffers
 from wcap.recorder.pipeline import BATCH_AGE_NS, Pipeline, Transport
 from wcap.recorder.priority import ahead_of_others
@@ -79,6 +80,7 @@ class Session:
         self._say = say
         self._stop = threading.Event()
         self._reason = ""
+        self._dump: Callable[[], None] | None = None
         self._warnings: list[str] = []
         self._bypassed: dict[tuple[int, str], Bypass] = {}
         self._excluded = (os.getpid(), *sorted(excluded))
@@ -106,9 +108,17 @@ class Session:
         self._reason = self._reason or reason
         self._stop.set()
 
+    def dump(self) -> None:
+        """Write what is kept in memory to a file, soon; of any other recording it does nothing.
+
+        Any thread or signal handler may call it.
+        """
+        if self._dump is not None:
+            self._dump()
+
     def run(
         self,
-        stream: BinaryIO,
+        stream: BinaryIO | None,
         *,
         started: Callable[[], None] = lambda: None,
         watch: Callable[[Cut], None] | None = None,
@@ -117,7 +127,8 @@ class Session:
         """Record until told to stop; the capture is whole and closed afterwards.
 
         Args:
-            stream: where to write the capture, unbuffered; it stays open.
+            stream: where to write the capture, unbuffered; it stays open. None when events are
+                kept in memory.
             started: called once recording has really begun.
             watch: called with what was recorded, soon after it happened.
             parts: opens the files after the first, where the settings want several; of these all
@@ -129,7 +140,8 @@ class Session:
         """
         clock = Clock(self._clock.name, *self._clock.moment())
         lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
-        recording = Recording(self._keeper(stream, self._header(clock), parts), watch, lost)
+        keeper = self._keeper(stream, self._header(clock), parts)
+        recording = Recording(keeper, watch, lost)
         assembler = self._assembler(clock)
         with (
             contextlib.closing(self._probe),
@@ -148,6 +160,8 @@ class Session:
                 batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
                 drained=drained,
             )
+            if isinstance(keeper, FlightRecorder):
+                self._dump = lambda: pipeline.flush(lambda: self._write_out(keeper, parts))
             try:
                 lost_results = self._record(pipeline, started)
             except BaseException:
@@ -165,8 +179,28 @@ class Session:
             recording.close(end)
             return recording.result(end, clock)
 
-    def _keeper(self, stream: BinaryIO, header: Header, parts: PartFiles | None) -> Keeper:
+    def _write_out(self, keeper: FlightRecorder, parts: PartFiles | None) -> None:
+        """Write what is kept; where that fails, it stays in memory, and the recording goes on."""
+        try:
+            keeper.dump()
+        except OSError as error:
+            self._say(f"{error.filename or (parts and parts.last)}: {error.strerror}: not written")
+        else:
+            self._say(f"{keeper.events:,} events written: {parts and parts.last}")
+
+    def _keeper(self, stream: BinaryIO | None, header: Header, parts: PartFiles | None) -> Keeper:
         settings = self._settings
+        if settings.keeps:
+            assert parts is not None
+            return FlightRecorder(
+                header,
+                parts,
+                self._clock.now,
+                lambda: self._standing("dump"),
+                most_bytes=settings.kept_bytes,
+                most_ns=settings.kept_ns,
+            )
+        assert stream is not None
         if parts is None or not settings.rotates:
             return OneFile(CaptureWriter(stream, header))
         # By size the count is that of a ring of files, which has no end.

@@ -37,6 +37,8 @@ class Settings:
         stop_on_loss: end the recording when something is lost.
         part_bytes, part_ns, part_count: begin another file when one would be larger than this,
             and when so much time is over; with a time, end after so many.
+        kept_bytes, kept_ns: keep the newest events in memory, so many bytes and so long, and write
+            them to a file only when asked for and at the end.
     """
 
     snaplen: int = 4096
@@ -51,11 +53,18 @@ class Settings:
     part_bytes: int | None = None
     part_ns: int | None = None
     part_count: int | None = None
+    kept_bytes: int | None = None
+    kept_ns: int | None = None
 
     @property
     def rotates(self) -> bool:
         """Whether the recording goes to several files."""
         return self.part_bytes is not None or self.part_ns is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether events are kept in memory."""
+        return self.kept_bytes is not None or self.kept_ns is not None
 
     @property
     def lasts_ns(self) -> int | None:
