@@ -28,6 +28,7 @@ END_REASONS = {
     "loss": "something was lost",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
+    "recovered": "unknown: recovered from a damaged capture",
 }
 # Where a condition was decided on, by its name in a header's resolved filters.
 _DECIDED = {"decided_in_kernel": "in the kernel:", "decided_by_recorder": "by the recorder:"}
