@@ -52,8 +52,7 @@ def assert_all_readers_tell_the_truth(data: bytes) -> None:
     assert places == sorted(set(places))
     try:
         told = findings(data)
-    except FormatError as error:
-        assert str(error).isprintable()
+    except FormatError:
         with pytest.raises(FormatError):
             recovered(data)
         return
@@ -148,9 +147,8 @@ def test_the_loss_of_a_frame_is_marked_where_it_can_be_told(frame):
     assert done.end == (frame.type != FrameType.END)
     assert bool(gaps) == (frame.type in (FrameType.EVENTS, FrameType.GAPS))
     if frame.type == FrameType.GAPS:
-        assert (gaps[0].first_sequence, gaps[0].last_sequence, gaps[0].count) == (3, 4, 2) or (
-            gaps[0].count == 2
-        )
+        gap = gaps[0]
+        assert (gap.cpu, gap.first_sequence, gap.last_sequence, gap.count) == (0, 2, 4, 3)
     if frame.type == FrameType.RESULTS:
         assert facts.end is not None
         assert facts.end.lost_results == {"damage": 1}
