@@ -33,6 +33,9 @@ COMMANDS = (
     ("export", "--csv"),
     ("export", "--jsonl", "--data", "text,base64,hex"),
     ("replay", "--no-delay"),
+    ("verify",),
+    ("verify", "--json"),
+    ("recover", "-o", "/dev/null"),
 )
 # Their output is what the programs wrote, for a pipe; a terminal gets it through a guard.
 _RAW = (("replay", "--no-delay"), ("show", "--text"))

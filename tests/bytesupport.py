@@ -22,9 +22,9 @@ from wcap.format import FrameType, Header
 from wcap.reader import Capture
 from wcap.writer import CaptureWriter
 
-SMALL_HEADER = Header(CLOCK, 64, ("write",))
+SMALL_HEADER = Header(CLOCK, 256, ("write",))
 SALT = 0x57434150
-SMALL_GAP = Gap(0, 3, 4, 2, STARTED_NS + 10, STARTED_NS + 40, "buffer-full")
+SMALL_GAP = Gap(0, 2, 4, 3, STARTED_NS + 10, STARTED_NS + 40, "buffer-full")
 
 
 class Pipe(io.RawIOBase):

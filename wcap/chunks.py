@@ -106,7 +106,8 @@ class Chunk:
         self._offset = offset
         with placed(offset):
             self._fields = decode_map(body)
-            for name in self._fields.find_each("essential", str) or ():
+            self.essential = self._fields.find_each("essential", str) or ()
+            for name in self.essential:
                 if name not in _KNOWN:
                     raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
             self.summary = decode_summary(self._fields.take("summary", dict))
@@ -141,6 +142,13 @@ class Chunk:
             lambda: self._payload(decoded["captured"]),
             **tables,
         )
+
+    def nil_keys(self) -> Iterator[str]:
+        """Yield the keys whose value is nil, which count as absent and which no writer writes.
+
+        Those of the packed tables are not among them.
+        """
+        return self._fields.nil_keys()
 
     def _payload(self, captured: Column) -> bytes:
         with placed(self._offset):

@@ -159,6 +159,10 @@ class Bypass:
         return f"process {self.pid} ({self.comm}) {what}"
 
 
+# SPEC.md section 14: the cause of a gap whose events were lost when the file was damaged.
+DAMAGE = "damage"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Events that one CPU lost: ``count`` of its sequence numbers ``first_sequence`` to

@@ -7,7 +7,7 @@ quoted of it in a message is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgpack
@@ -133,6 +133,13 @@ class Fields:
             raise CorruptionError(f"{name} is {type(value).__name__}, {kind.__name__} expected")
         return value  # type: ignore[no-any-return]  # _is has looked
 
+    def nil_keys(self) -> Iterator[str]:
+        """Yield where nil stands, which counts as absent: ``host``, ``summary.pids``, ``gaps.cpu``.
+
+        Each place is told once, however many elements of a list have it.
+        """
+        return iter(dict.fromkeys(_nils(self._map)))
+
     def number(self, name: str, lowest: int = 0, highest: int = MAX_INT64) -> int:
         """Return an integer that must be there, within bounds.
 
@@ -215,6 +222,23 @@ def within(name: str, value: int, lowest: int, highest: int) -> int:
     if not lowest <= value <= highest:
         raise CorruptionError(f"{name} is {value}, {lowest} to {highest} expected")
     return value
+
+
+def _nils(value: object) -> Iterator[str]:
+    """Yield the places inside a value at which nil stands, in its order."""
+    waiting: list[tuple[str, Iterator[tuple[Any, Any]]]] = [("", iter([(None, value)]))]
+    while waiting:
+        outer, inside = waiting[-1]
+        key, inner = next(inside, (_nils, None))
+        name = outer if key is None else f"{outer}.{key!s:.40}".removeprefix(".")
+        if key is _nils:  # which is no key: nothing is left in there
+            waiting.pop()
+        elif inner is None:
+            yield name
+        elif isinstance(inner, dict):
+            waiting.append((name, iter(inner.items())))
+        elif isinstance(inner, list):
+            waiting.append((name, ((None, below) for below in inner)))
 
 
 def _is(value: object, kind: type) -> bool:

@@ -39,6 +39,9 @@ FIRST_OPTIONAL_TYPE = 64
 # SPEC.md section 14: when calls are recorded, unless a header says otherwise.
 AT_ENTER = "enter"
 
+# SPEC.md section 14: the reason of an END that was written in place of one that is gone.
+RECOVERED = "recovered"
+
 # SPEC.md section 4.7: the footer's body, a map of one key whose value is always a uint 64.
 _FOOTER_BODY = struct.Struct(">8sQ")
 _FOOTER_KEY = b"\x81\xa5index\xcf"
@@ -236,7 +239,7 @@ class End:
         """Whether the recorder knew that something is missing."""
         lost = any(self.lost.values()) or any(self.lost_results.values())
         missed = self.unfollowed > 0 or bool(self.bypassed)
-        return lost or missed or self.reason == "error"
+        return lost or missed or self.reason in ("error", RECOVERED)
 
 
 def encode_end(end: End) -> bytes:

@@ -145,6 +145,19 @@ class CaptureWriter:
         """Write a frame without events: its body was encoded before."""
         self._frame(kind, body)
 
+    def copy(self, kind: int, body: bytes, summary: dict[str, object] | None = None) -> None:
+        """Write a frame of another capture as it is, under this one's number and salt.
+
+        Args:
+            kind: its type, any but those of the header, the index and the footer.
+            body: as it was.
+            summary: of a chunk, as its body has it; the index repeats it.
+        """
+        self._frame(kind, body, summary)
+        if summary is not None:
+            self.events += int(str(summary["events"]))
+            self.payload_bytes += int(str(summary["captured"]))
+
     def close(self, end: End | None = None) -> None:
         """Write the end, the index and the footer. The stream stays open."""
         if self._closed:
@@ -172,9 +185,7 @@ class CaptureWriter:
         finally:
             self._stream.close()
 
-    def _frame(
-        self, kind: FrameType, body: bytes, summary: dict[str, object] | None = None
-    ) -> None:
+    def _frame(self, kind: int, body: bytes, summary: dict[str, object] | None = None) -> None:
         if len(self._entries) >= INDEX_FRAMES:
             self._write_index()
         frame = encode_frame(kind, body, self._number, self._salt)

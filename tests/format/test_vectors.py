@@ -254,3 +254,12 @@ def test_show_prints_the_events_and_ends_with_the_status(name, capsys):
     assert status == meaning.get("status_if_found_late", meaning["status"])
     assert bool(err) >= (status == 1)
     assert err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", ["valid/header-after", "valid/header-part"])
+def test_a_part_of_a_recording_is_sound_by_itself_and_so_is_what_is_recovered_of_it(name, tmp_path):
+    part, recovered = VECTORS / f"{name}.wcap", tmp_path / "recovered.wcap"
+
+    assert main(["verify", str(part)]) == 0
+    assert main(["recover", str(part), "-o", str(recovered)]) == 0
+    assert main(["verify", str(recovered)]) == 0

@@ -17,10 +17,12 @@ from wcap import __version__
 from wcap.cli.export import export
 from wcap.cli.info import info
 from wcap.cli.record import record, with_print_style
+from wcap.cli.recover import recover
 from wcap.cli.replay import replay
 from wcap.cli.show import show
 from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
+from wcap.cli.verify import verify
 from wcap.errors import UsageError, WcapError
 from wcap.escape import escape_text
 
@@ -34,7 +36,7 @@ app = typer.Typer(
 )
 # What follows record's first argument belongs to the command that it launches.
 app.command(context_settings={"allow_interspersed_args": False})(record)
-for _command in (show, stats, info, export, replay):
+for _command in (show, stats, info, export, replay, verify, recover):
     app.command()(_command)
 
 

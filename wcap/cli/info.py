@@ -31,6 +31,7 @@ END_REASONS = {
     "dump": "written out of memory while recording went on",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
+    "recovered": "unknown: recovered from a damaged capture",
 }
 # Where a condition was decided on, by its name in a header's resolved filters.
 _DECIDED = {"decided_in_kernel": "in the kernel:", "decided_by_recorder": "by the recorder:"}

@@ -52,6 +52,9 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield f"no end: what came after {moment(since)} is unknown", []
     if facts.end is not None and facts.end.reason == "error":
         yield "recording failed: what came after the last event may be missing", []
+    if facts.end is not None and facts.end.reason == "recovered":
+        since = facts.header.started_ns if facts.last_ns is None else facts.last_ns
+        yield f"recovered without its end: what came after {moment(since)} is unknown", []
     if facts.gaps:
         what = f"{plural(facts.lost, 'event')} lost in {plural(len(facts.gaps), 'gap')}"
         yield what, _some([_gap(gap) for gap in facts.gaps[:_LISTED]], len(facts.gaps))

@@ -1,0 +1,175 @@
+"""Files made to waste memory and time: each is refused, in little of both (SPEC.md section 9)."""
+
+from __future__ import annotations
+
+import functools
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+
+import msgpack
+import pytest
+import zstandard
+from bytesupport import SALT, assembled, body_of, small_capture
+from support import CLOCK, batch_of, end_of, write
+
+from wcap.chunks import encode_events
+from wcap.envelope import MAGIC_SIZE, encode_frame
+from wcap.format import FrameType, encode_end
+
+HEADER = body_of(small_capture(), FrameType.HEADER)
+BATCH = batch_of(write(b"x" * 100))
+CHUNK = msgpack.unpackb(encode_events(BATCH, CLOCK)[0])
+END = encode_end(end_of([BATCH]))
+# Above what the command takes for a sound capture of a few events.
+MOST_BYTES = 64 << 20
+MOST_SECONDS = 2.0
+
+
+def chunk(**changed: object) -> bytes:
+    return capture((2, msgpack.packb({**CHUNK, **changed})))
+
+
+def column(name: str, **stored: object) -> bytes:
+    return chunk(columns={**CHUNK["columns"], name: stored})
+
+
+def capture(*frames: tuple[int, bytes]) -> bytes:
+    return assembled([(1, HEADER), *frames, (5, END)])
+
+
+def bomb(size: int) -> dict[str, object]:
+    return {"data": zstandard.ZstdCompressor().compress(bytes(size)), "size": size}
+
+
+def with_index(offset: int, index: bytes | None = None) -> bytes:
+    """End a capture in a footer that points to ``offset``, after an INDEX of this body."""
+    data = capture((2, msgpack.packb(CHUNK)))
+    number = 3
+    if index is not None:
+        data += encode_frame(6, index, number, SALT)
+        number += 1
+    footer = b"\x81\xa5index\xcf" + struct.pack(">Q", offset)
+    return data + encode_frame(7, footer, number, SALT)
+
+
+END_OF_FRAMES = len(capture((2, msgpack.packb(CHUNK))))
+MAKERS: dict[str, Callable[[], bytes]] = {
+    "a frame of 4 GiB": lambda: (
+        capture()[: -len(END) - 18] + b"\xc9\xff\xff\xff\xff\x02\xf5WCF" + bytes(60)
+    ),
+    "a header of 4 GiB": lambda: (
+        small_capture()[:MAGIC_SIZE] + b"\xc9\xff\xff\xff\xff\x01\xf5WCF" + bytes(66)
+    ),
+    "a payload that is a bomb": lambda: chunk(payload=bomb(1 << 30)),
+    "processes that are a bomb": lambda: chunk(processes=bomb(1 << 30)),
+    "a column that is a bomb": lambda: column("fd", base=0, width=8, **bomb(1 << 30)),
+    "a bomb that lies of its size": lambda: chunk(payload={**bomb(1 << 30), "size": 100}),
+    "a million columns": lambda: chunk(
+        columns={**CHUNK["columns"], **{f"x-{n}": {} for n in range(1_000_000)}}
+    ),
+    "a promise of 4 billion objects": lambda: capture((2, b"\xdf\xff\xff\xff\xff")),
+    "deep nesting": lambda: capture((2, b"\x81\xa1x" + b"\x91" * 500_000 + b"\xc0")),
+    "a deeply nested header": lambda: assembled(
+        [(1, b"\x81\xa1x" + b"\x91" * 500_000 + b"\xc0"), (5, END)]
+    ),
+    "text that is not UTF-8": lambda: chunk(syscalls=[b"\xff\xfe"]).replace(
+        b"\x91\xc4\x02\xff\xfe", b"\x91\xa2\xff\xfe\xc0"
+    ),
+    "a negative size": lambda: chunk(payload={"data": b"x", "size": -1}),
+    "a negative width": lambda: column("fd", base=0, width=-8),
+    "a negative count of events": lambda: chunk(summary={**CHUNK["summary"], "events": -1}),
+    "counts that disagree": lambda: chunk(summary={**CHUNK["summary"], "events": 1 << 20}),
+    "an index that points into itself": lambda: with_index(
+        END_OF_FRAMES,
+        msgpack.packb(
+            {
+                "entries": {
+                    "data": msgpack.packb({"frames": [[6, END_OF_FRAMES, 50]]}),
+                },
+                "previous": END_OF_FRAMES,
+            }
+        ),
+    ),
+    "an index beyond the end": lambda: with_index(1 << 62),
+    "an index entry beyond the end": lambda: with_index(
+        END_OF_FRAMES,
+        msgpack.packb({"entries": {"data": msgpack.packb({"frames": [[2, 1 << 62, 1 << 40]]})}}),
+    ),
+    "an index that is a bomb": lambda: with_index(
+        END_OF_FRAMES, msgpack.packb({"entries": bomb(1 << 30)})
+    ),
+}
+COMMANDS = [
+    ["show"],
+    ["stats"],
+    ["info"],
+    ["export", "--csv"],
+    ["export", "--jsonl"],
+    ["replay", "--no-delay"],
+    ["verify"],
+    ["recover", "--force", "-o", "OUT"],
+]
+# Each command in a process of its own. Not ru_maxrss: across fork and exec it keeps what the
+# parent, which made the file, had taken at most; VmHWM begins anew with the program.
+RUN = """
+import sys
+from pathlib import Path
+from wcap.cli import main
+status = main(sys.argv[1:])
+lines = Path("/proc/self/status").read_text().splitlines()
+print()
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+sys.exit(status)
+"""
+
+
+def run(words: list[str], source: str, target: str) -> tuple[int, str, int, float]:
+    """Return exit status, standard error, most bytes of memory and processor seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    given = [target if word == "OUT" else word for word in words]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *given, source], capture_output=True, timeout=60, check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    peak = int(done.stdout.split()[-1]) * 1024
+    return done.returncode, done.stderr.decode(), peak, spent
+
+
+@functools.cache
+def idle(command: tuple[str, ...], folder: str) -> tuple[int, float]:
+    """Return what a command takes for a small sound capture."""
+    source = f"{folder}/sound.wcap"
+    with open(source, "wb") as stream:  # noqa: PTH123
+        stream.write(small_capture())
+    status, _, peak, spent = run([*command], source, f"{folder}/sound.out")
+    assert status in (0, 3)
+    return peak, spent
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0] + words[-1][:7])
+def test_a_strangers_file_takes_neither_memory_nor_time(tmp_path, command):
+    """SPEC R4 R19"""
+    peak_idle, spent_idle = idle(tuple(command), str(tmp_path))
+    failures = []
+    for name, make in MAKERS.items():
+        path = tmp_path / "strange.wcap"
+        path.write_bytes(make())
+        status, err, peak, spent = run(command, str(path), str(tmp_path / "out.wcap"))
+        lines = err.splitlines()
+        # A bad index is made anew, and nothing is missing then.
+        mended = command[0] == "recover" and name.startswith("an index")
+        if (
+            (status not in (1, 3) and not mended)
+            or "Traceback" in err
+            or any(len(line) > 400 for line in lines)
+        ):
+            failures.append(f"{name}: status {status}: {err[-300:]}")
+        if peak - peak_idle > MOST_BYTES:
+            failures.append(f"{name}: {(peak - peak_idle) >> 20} MiB above idle")
+        if spent - spent_idle > MOST_SECONDS:
+            failures.append(f"{name}: {spent - spent_idle:.1f} s")
+    assert not failures

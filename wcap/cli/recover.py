@@ -1,0 +1,91 @@
+"""``wcap recover``: a damaged capture written anew, with what is missing marked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from wcap.cli.layout import plural
+from wcap.cli.options import ForceOption
+from wcap.cli.output import output, refuse_existing
+from wcap.cli.status import ExitStatus
+from wcap.errors import FormatError, UsageError
+from wcap.escape import escape_text
+
+if TYPE_CHECKING:
+    from wcap.recover import Recovered
+
+
+def recover(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Capture; - is standard input.")],
+    output_file: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Write here; - is standard output."),
+    ],
+    force: ForceOption = False,
+) -> None:
+    """Write what is whole of a damaged capture anew; exit 3 if something is missing.
+
+    Example: wcap recover broken.wcap -o whole.wcap
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from wcap.recover import recover as rescue
+
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
+    if str(output_file) == "-" and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: name a file with -o")
+    to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
+    if to_file:
+        refuse_existing(output_file, force=force)
+    shown = "standard input" if file == "-" else escape_text(file)
+    source = nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")  # noqa: SIM115
+    # What is written is read again before it gets its name, or goes into a pipe.
+    folder = output_file.parent if to_file else None
+    with source as stream, tempfile.TemporaryFile(dir=folder) as made:
+        try:
+            done = rescue(stream, made)
+        except FormatError as error:
+            raise type(error)(f"{shown}: not recovered: {error}") from error
+        sound = _is_sound(made)
+        made.seek(0)
+        with output(output_file, force=force) as out:
+            shutil.copyfileobj(made, out, 1 << 20)
+    _report(shown, done)
+    if done.missing or not sound:
+        raise typer.Exit(ExitStatus.LOSS)
+
+
+def _is_sound(made: BinaryIO) -> bool:
+    """Check what was made as `wcap verify` does, and say what is not right."""
+    from wcap.check import Check
+
+    made.seek(0)
+    found = [str(finding) for finding in Check(made).findings()]
+    for finding in found[:20]:
+        print(f"wcap: recovered as it was: {escape_text(finding)}", file=sys.stderr)
+    return not found
+
+
+def _report(shown: str, done: Recovered) -> None:
+    """Say what was wrong, what was kept and what is missing."""
+    lines = [escape_text(str(error)) for error in done.damage]
+    kept = f"{plural(done.events, 'event')} in {plural(done.chunks, 'chunk')} kept"
+    missing = []
+    if done.marked:
+        missing.append(f"{plural(done.marked, 'event')} missing, marked as gaps")
+    if done.lost_frames:
+        missing.append(f"{plural(done.lost_frames, 'frame')} lost")
+    if done.results_lost:
+        missing.append(f"the results of {plural(done.results_lost, 'event')} may be lost")
+    if not done.end:
+        missing.append("the end is gone: what came after the last event is unknown")
+    for line in [*lines, "; ".join([kept, *missing] if missing else [kept, "nothing missing"])]:
+        print(f"wcap: {shown}: {line}", file=sys.stderr)
