@@ -261,12 +261,7 @@ class Session:
         if not (self._settings.lossless and isinstance(source, RingBuffer)):
             yield lambda: None
             return
-        stopper = Stopper(
-            self._buffer_bytes,
-            self._probe.take_stopped,
-            self._probe.end_exits,
-            self._probe.stopping_fds,
-        )
+        stopper = Stopper(self._buffer_bytes, self._probe.stopped)
         try:
             yield lambda: stopper.drained(source.filled)
         finally:
