@@ -25,6 +25,22 @@ def test_selected_rows_are_the_rows_of_every_column(batch, data):
     assert columns_of(twice) == {name: v[half : half + 1] for name, v in everything.items()}
 
 
+def test_pieces_are_the_events_in_order_and_no_more_than_asked_for_at_a_time():
+    batch = batch_of(*[write(b"%d" % n, after_ns=n) for n in range(7)])
+
+    assert [len(piece) for piece in batch.pieces(3)] == [3, 3, 1]
+    assert [one.data for piece in batch.pieces(3) for one in piece] == list(batch.payloads())
+    assert list(batch.pieces(7)) == [batch]
+    assert list(batch.select(slice(0, 0)).pieces(7)) == []
+
+
+def test_events_are_made_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr("wcap.batch._EVENTS_AT_ONCE", 2)
+    batch = batch_of(*[write(b"%d" % n, after_ns=n) for n in range(5)])
+
+    assert [event.data for event in batch] == [b"0", b"1", b"2", b"3", b"4"]
+
+
 def test_a_batch_names_its_columns():
     batch = batch_of(write(b"a", cpu=3), write(b"bc", pid=7, fd=2, returned=-1))
 

@@ -241,3 +241,21 @@ def test_a_timeline_puts_every_event_where_it_belongs(batches):
     assert len(line.events) <= 10_000
     assert len(line.coarser(20).events) <= 20
     assert str(line.coarser(20).width_ns).rstrip("0") in ("1", "2", "5")
+
+
+def test_groups_beyond_the_most_that_are_told_apart_are_summed_up_together(monkeypatch):
+    monkeypatch.setattr("wcap.stats.MOST_GROUPS", 2)
+    rows = [write(b"x" * n, fd=n, after_ns=n) for n in (1, 2, 3, 4, 1)]
+
+    found = collect(in_batches(rows, 2), by=["fd", "syscall"])
+
+    assert [key[1] for key in found.groups["fd"]] == [1, 2]
+    assert found.groups["fd"][next(iter(found.groups["fd"]))].events == 2
+    assert found.others == {"fd": Tally(2, 7, 7, 7, 0)}
+    assert found.total.events == 5
+
+
+def test_results_below_every_error_of_linux_are_counted_together():
+    rows = [write(returned=-number, after_ns=number) for number in (1, 4095, 4096, 1 << 40)]
+
+    assert collect([batch_of(*rows)]).errors == {1: 1, 4095: 1, 4096: 2}

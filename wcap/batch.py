@@ -23,6 +23,9 @@ from wcap.events import (
     Target,
 )
 
+# So many `Event` objects are made at a time: a chunk of few bytes may stand for a million events.
+_EVENTS_AT_ONCE = 4096
+
 Column = npt.NDArray[Any]
 Rows = npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice
 
@@ -339,7 +342,19 @@ class EventBatch:
             bounds=chosen,
         )
 
+    def pieces(self, most: int) -> Iterator[EventBatch]:
+        """Yield the events in order, no more than ``most`` at a time."""
+        if 0 < len(self) <= most:
+            yield self
+            return
+        for start in range(0, len(self), most):
+            yield self.select(slice(start, start + most))
+
     def __iter__(self) -> Iterator[Event]:
+        for piece in self.pieces(_EVENTS_AT_ONCE):
+            yield from piece._events()
+
+    def _events(self) -> Iterator[Event]:
         processes = [self.processes[i] for i in self.process.tolist()]
         rows = zip(
             self.time_ns.tolist(),

@@ -2,8 +2,8 @@
 
 Everything is summed where it lies, in columns. The columns that groups are made by become one
 number an event, its *cell*, and ``np.bincount`` sums the other columns by cell; only what a batch
-sums up to is added, by key, to dictionaries. So memory grows with the number of distinct keys and
-not with the capture. Payloads are never looked at.
+sums up to is added, by key, to dictionaries. So memory grows with the number of distinct keys, up
+to a limit, and not with the capture. Payloads are never looked at.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ GROUPINGS: Mapping[str, tuple[str, ...]] = {
 # What only a table tells, and the column that points into it.
 _POINTERS = {"kind": "target"}
 USUAL = ("process", "fd", "syscall")
+
+# A grouping has no more keys than this; the rest is summed up together. A kilobyte of a capture
+# that was made to do harm can hold a million.
+MOST_GROUPS = 1 << 16
+# So many events are summed at a time: as many as wcap writes into a chunk.
+_EVENTS_AT_ONCE = 1 << 17
+# Linux's errors are below this (MAX_ERRNO); what a capture has beyond is counted as this one.
+BEYOND_ERRORS = 4096
 
 # np.bincount sums in float64, which holds every integer up to here.
 _EXACT = 1 << 53
@@ -94,10 +102,11 @@ class Stats:
         payload_lost: events whose payload was lost, or a part of it.
         without_payload: events of calls that have none, such as sendfile.
         without_result: events whose result is not known.
-        groups: for each grouping (see `GROUPINGS`) a tally for each key.
+        groups: for each grouping (see `GROUPINGS`) a tally for each key, `MOST_GROUPS` at most.
+        others: for each grouping that has as many, the sums over the events of all other keys.
         sizes: events by the octave of the bytes asked: 0, 1, 2-3, 4-7, …
         durations: events whose duration is known by the octave of its nanoseconds.
-        errors: failed events by errno.
+        errors: failed events by errno, or `BEYOND_ERRORS`.
         timeline: events and bytes written over time.
         first_ns, last_ns: wall clock of the first and the last event; None without events.
     """
@@ -111,6 +120,7 @@ class Stats:
     without_payload: int = 0
     without_result: int = 0
     groups: dict[str, dict[Key, Tally]] = field(default_factory=dict)
+    others: dict[str, Tally] = field(default_factory=dict)
     sizes: Counts = field(default_factory=lambda: np.zeros(OCTAVES, dtype=np.int64))
     durations: Counts = field(default_factory=lambda: np.zeros(OCTAVES, dtype=np.int64))
     errors: dict[int, int] = field(default_factory=dict)
@@ -132,8 +142,9 @@ def collect(
     _keep_freed_memory()
     stats = Stats(origin_ns, groups={name: {} for name in by})
     for batch in batches:
-        if len(batch):
-            _add(stats, batch)
+        for piece in batch.pieces(_EVENTS_AT_ONCE):
+            if len(piece):
+                _add(stats, piece)
     return stats
 
 
@@ -173,7 +184,8 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     stats.sizes += octaves(count)
     untimed = np.flatnonzero((flags & np.uint32(NO_DURATION)) != 0)
     stats.durations += octaves(batch.duration_ns) - octaves(batch.duration_ns[untimed])
-    codes, events = np.unique(-returned[failed], return_counts=True)
+    below = np.maximum(returned[failed], -BEYOND_ERRORS)
+    codes, events = np.unique(-below, return_counts=True)
     for code, number in zip(codes.tolist(), events.tolist(), strict=True):
         stats.errors[code] = stats.errors.get(code, 0) + number
 
@@ -215,7 +227,12 @@ def _add_groups(
     for by, groups in stats.groups.items():
         heads = {name: columns[name][rows] for name in GROUPINGS[by]}
         for key, values in _rolled_up(batch, heads, sums):
-            groups.setdefault(key, Tally()).add(*values)
+            if (tally := groups.get(key)) is None:
+                if len(groups) < MOST_GROUPS:
+                    tally = groups[key] = Tally()
+                else:
+                    tally = stats.others.setdefault(by, Tally())
+            tally.add(*values)
 
 
 def _rolled_up(

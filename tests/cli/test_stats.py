@@ -114,6 +114,7 @@ def test_json_has_the_documented_keys(capture, capsys):
     assert found.pop("sizes")[-1] == {"from": 64, "to": 127, "events": 1}
     assert found.pop("durations_ns")[-1] == {"from": 1024, "to": 2047, "events": 3}
     assert found == {
+        "others": {},
         "events": 5,
         "asked_bytes": 121,
         "bytes": 116,
@@ -346,3 +347,11 @@ def test_a_closed_pipe_is_no_error(capture, monkeypatch):
 def test_an_option_that_makes_no_sense_gives_status_2(capture, capsys, options):
     assert main(["stats", capture, *options]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_groups_that_are_too_many_are_told_of(capture, capsys, monkeypatch):
+    monkeypatch.setattr("wcap.stats.MOST_GROUPS", 1)
+
+    assert main(["stats", str(capture), "--by", "fd"]) == 0
+    assert "of others, too many to be told apart" in capsys.readouterr().out
+    assert list(run_json(capsys, capture)[1]["others"]) == ["process", "fd", "syscall"]

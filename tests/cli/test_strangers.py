@@ -17,6 +17,7 @@ from support import CLOCK, batch_of, end_of, write
 
 from wcap.chunks import encode_events
 from wcap.envelope import MAGIC_SIZE, encode_frame
+from wcap.events import EventFlag
 from wcap.format import FrameType, encode_end
 
 HEADER = body_of(small_capture(), FrameType.HEADER)
@@ -102,6 +103,9 @@ MAKERS: dict[str, Callable[[], bytes]] = {
         END_OF_FRAMES, msgpack.packb({"entries": bomb(1 << 30)})
     ),
 }
+# The most that one chunk may take of a reader (docs/performance.md), and what 2**20 events that
+# differ in everything that a column can tell without a byte of data may.
+MOST_OF_DISTINCT = 256 << 20
 COMMANDS = [
     ["show"],
     ["stats"],
@@ -173,3 +177,42 @@ def test_a_strangers_file_takes_neither_memory_nor_time(tmp_path, command):
         if spent - spent_idle > MOST_SECONDS:
             failures.append(f"{name}: {spent - spent_idle:.1f} s")
     assert not failures
+
+
+def rising(first: int) -> dict[str, int]:
+    """Return a column whose numbers all differ, in no bytes at all."""
+    return {"delta": first, "base": 1, "width": 0}
+
+
+def a_million_events() -> bytes:
+    """Return a capture of a kilobyte with the most events that a chunk may have."""
+    events = 1 << 20
+    return chunk(
+        summary={**CHUNK["summary"], "events": events, "sequences": [[0, 1, events, events]]},
+        columns={
+            **CHUNK["columns"],
+            "sequence": {"delta-by": [[0, 1]], "base": 1, "width": 0},
+            "captured": {"base": 0, "width": 0},
+            "flags": {"base": int(EventFlag.TRUNCATED), "width": 0},
+            "returned": rising(-events),
+            **{name: rising(1) for name in ("tid", "fd", "count", "duration_ns")},
+        },
+        payload={"data": b""},
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [["stats"], ["stats", "--json"], ["verify"], ["show", "--text"]], ids=" ".join
+)
+def test_a_small_file_of_a_million_distinct_events_takes_no_more_than_is_promised(
+    tmp_path, command
+):
+    path = tmp_path / "million.wcap"
+    path.write_bytes(a_million_events())
+    assert path.stat().st_size < 1500
+    peak_idle, _ = idle(tuple(command), str(tmp_path))
+
+    status, err, peak, _ = run(command, str(path), "")
+
+    assert (status, "Traceback" in err) == (3, False), err
+    assert peak - peak_idle < MOST_OF_DISTINCT

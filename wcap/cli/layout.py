@@ -94,4 +94,7 @@ def _plain(value: Any) -> Any:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object, in ASCII: control characters are written as escapes."""
-    print(json.dumps(_plain(value), indent=2).replace("\x7f", "\\u007f"))
+    # Piece by piece: the pieces of a large object take many times the room of its text.
+    for piece in json.JSONEncoder(indent=2).iterencode(_plain(value)):
+        sys.stdout.write(piece.replace("\x7f", "\\u007f"))
+    sys.stdout.write("\n")

@@ -97,7 +97,7 @@ def _sections(
     yield _totals(stats, capture)
     for by, groups in stats.groups.items():
         if groups:
-            yield ["", *_group_table(by, groups, top)]
+            yield ["", *_group_table(by, groups, stats.others.get(by), top)]
     if tables_only or not stats.total.events:
         return
     yield ["", *_histogram("BYTES ASKED", [*_octaves(stats.sizes)], number)]
@@ -146,7 +146,7 @@ def _lost(capture: Capture) -> int:
     return sum(gap.count for gap in capture.gaps)
 
 
-def _group_table(by: str, groups: Mapping[Key, Tally], top: int) -> list[str]:
+def _group_table(by: str, groups: Mapping[Key, Tally], others: Tally | None, top: int) -> list[str]:
     from wcap.stats import ranked
 
     names, align = _NAMES[by]
@@ -160,7 +160,10 @@ def _group_table(by: str, groups: Mapping[Key, Tally], top: int) -> list[str]:
         sums = (tally.events, tally.asked, tally.captured, tally.written, tally.failed)
         rows.append((*named[: len(names)], *map(number, sums)))
     more = len(groups) - top
-    return table(rows, align + ">>>>>") + ([f"and {more:,} more (--top)"] if more > 0 else [])
+    lines = table(rows, align + ">>>>>") + ([f"and {more:,} more (--top)"] if more > 0 else [])
+    if others is not None:
+        lines.append(f"and {plural(others.events, 'event')} of others, too many to be told apart")
+    return lines
 
 
 def _named(by: str, key: Key) -> dict[str, Any]:
@@ -200,9 +203,13 @@ def _histogram(
 
 def _errors(stats: Stats) -> dict[str, int]:
     from wcap.events import error_name
+    from wcap.stats import BEYOND_ERRORS
 
     ordered = sorted(stats.errors.items(), key=lambda item: (-item[1], item[0]))
-    return {error_name(-code): events for code, events in ordered}
+    return {
+        error_name(-code) if code < BEYOND_ERRORS else "beyond 4095": events
+        for code, events in ordered
+    }
 
 
 def _rate(stats: Stats) -> list[str]:
@@ -241,6 +248,7 @@ def _as_json(stats: Stats, capture: Capture, top: int | None) -> dict[str, Any]:
             by: [{**_named(by, key), **_sums(tally)} for key, tally in ranked(groups)[:top]]
             for by, groups in stats.groups.items()
         },
+        "others": {by: _sums(tally) for by, tally in stats.others.items()},
         "sizes": _octaves_as_json(stats.sizes),
         "durations_ns": _octaves_as_json(stats.durations),
         "errors": _errors(stats),

@@ -18,12 +18,12 @@ from wcap.batch import EventBatch
 from wcap.escape import escape_text
 from wcap.events import EventFlag
 from wcap.exporters.shared import (
+    SLICE_ROWS,
     Output,
     PayloadForm,
     measured,
     placed,
     repeating,
-    slices,
     unknown_payloads,
 )
 from wcap.fields import text as decoded
@@ -72,7 +72,7 @@ def write(
     header = [*COLUMNS, *(form.column for form in forms)]
     output.write((",".join(header) + _LINE_END).encode())
     for batch in batches:
-        for part in slices(batch):
+        for part in batch.pieces(SLICE_ROWS):
             output.write(_format(part, forms).encode())
 
 

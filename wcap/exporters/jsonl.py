@@ -15,12 +15,12 @@ from json.encoder import encode_basestring_ascii as quoted
 from wcap.batch import EventBatch
 from wcap.events import EventFlag
 from wcap.exporters.shared import (
+    SLICE_ROWS,
     Output,
     PayloadForm,
     measured,
     placed,
     repeating,
-    slices,
     unknown_payloads,
 )
 from wcap.fields import untext
@@ -35,7 +35,7 @@ def write(
 ) -> None:
     """Write every event as one line; ``forms`` says how payloads are given."""
     for batch in batches:
-        for part in slices(batch):
+        for part in batch.pieces(SLICE_ROWS):
             output.write(_format(part, forms).encode("ascii"))
 
 
@@ -46,7 +46,7 @@ def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS
     which nothing was captured. Null is also what a call does not have. ``text`` is the payload as
     UTF-8, with U+FFFD for what is not.
     """
-    return "".join([_format(part, forms) for part in slices(batch)])
+    return "".join([_format(part, forms) for part in batch.pieces(SLICE_ROWS)])
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:

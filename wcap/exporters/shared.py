@@ -150,9 +150,3 @@ def _known(column: Column, known: Column, unknown: str) -> list[int | str]:
     for row in np.flatnonzero(~known).tolist():
         values[row] = unknown
     return values
-
-
-def slices(batch: EventBatch) -> list[EventBatch]:
-    """Cut a batch into parts of `SLICE_ROWS`."""
-    starts = range(0, len(batch), SLICE_ROWS)
-    return [batch.select(slice(start, start + SLICE_ROWS)) for start in starts]
