@@ -36,19 +36,8 @@ from wcap.errors import (
 )
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
-from wcap.format import (
-    Clock,
-    End,
-    FrameType,
-    Header,
-    Index,
-    IndexEntry,
-    encode_end,
-    encode_footer,
-    encode_gaps,
-    encode_header,
-    encode_index,
-)
+from wcap.format import Clock, End, FrameType, Header, encode_end, encode_gaps, encode_header
+from wcap.index_frames import Index, IndexEntry, encode_footer, encode_index
 from wcap.reader import Capture
 from wcap.sources import FileSource
 

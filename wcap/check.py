@@ -23,17 +23,15 @@ from wcap.events import DAMAGE, Gap
 from wcap.fields import decode_map
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    FOOTER_SIZE,
     End,
     FrameType,
     Header,
     decode_end,
-    decode_footer,
     decode_gaps,
     decode_header,
-    decode_index,
 )
 from wcap.index_check import Listing
+from wcap.index_frames import FOOTER_SIZE, decode_footer, decode_index
 from wcap.sources import Frame, StreamSource
 
 # SPEC.md section 9: late results of a whole capture.

@@ -37,11 +37,11 @@ from wcap.format import (
     End,
     FrameType,
     Header,
-    IndexEntry,
     decode_end,
     decode_gaps,
     decode_header,
 )
+from wcap.index_frames import IndexEntry
 from wcap.plan import no_footer, plan, unexpected_number
 from wcap.sources import FileSource, Frame, StreamSource
 

@@ -142,16 +142,16 @@ class _Recovery:
         elif kind == FrameType.GAPS:
             for gap in decode_gaps(body, self._clock):
                 self._accounts.add_gap(gap)
-            self._writer.copy(FrameType.GAPS, body)
+            self._writer.write_frame(FrameType.GAPS, body)
         elif kind == FrameType.RESULTS:
             self._unfinished -= len(decode_results(body))
-            self._writer.copy(FrameType.RESULTS, body)
+            self._writer.write_frame(FrameType.RESULTS, body)
         elif kind == FrameType.END:
             self._end = (decode_end(body), body)
         elif kind == FrameType.HEADER:
             raise CorruptionError("a second header")
         elif kind >= FIRST_OPTIONAL_TYPE:
-            self._writer.copy(kind, body)
+            self._writer.write_frame(kind, body)
         elif kind not in (FrameType.INDEX, FrameType.FOOTER):
             raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap")
 
@@ -168,7 +168,7 @@ class _Recovery:
                 later = times[found.cpu]
                 gaps.append(self._gap(found, int(later[-1])))
         self._mark(gaps)
-        self._writer.copy(FrameType.EVENTS, body, encode_summary(chunk.summary))
+        self._writer.write_frame(FrameType.EVENTS, body, encode_summary(chunk.summary))
         self._done.chunks += 1
         self._done.events += len(batch)
         self._unfinished += chunk.summary.unfinished
@@ -216,7 +216,7 @@ class _Recovery:
             lost = Counter(end.lost_results)
             lost[DAMAGE] += self._unfinished
             body = encode_end(replace(end, lost_results=dict(lost)))
-        self._writer.copy(FrameType.END, body)
+        self._writer.write_frame(FrameType.END, body)
         self._writer.close()
 
 

@@ -16,7 +16,18 @@ from bytesupport import columns_of, frames_of, read
 from support import CLOCK, STARTED_NS, batch_of, write
 
 import wcap
-from wcap import chunk_summary, chunks, columns, envelope, errors, fields, reader, sources, tables
+from wcap import (
+    chunk_summary,
+    chunks,
+    columns,
+    envelope,
+    errors,
+    fields,
+    index_frames,
+    reader,
+    sources,
+    tables,
+)
 from wcap import format as wire
 from wcap.batch import COLUMNS, OPTIONAL, EventBatch
 from wcap.chunks import decode_results
@@ -26,16 +37,8 @@ from wcap.events import BYPASSES, TARGET_KINDS, Bypass, EventFlag, Gap, Process,
 from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
-from wcap.format import (
-    RECOVERED,
-    Clock,
-    End,
-    FrameType,
-    Header,
-    decode_footer,
-    decode_gaps,
-    encode_gaps,
-)
+from wcap.format import RECOVERED, Clock, End, FrameType, Header, decode_gaps, encode_gaps
+from wcap.index_frames import decode_footer
 from wcap.reader import Capture
 from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
@@ -204,7 +207,7 @@ def capture_maps() -> list[tuple[int, dict]]:
         ("`payload` of a chunk", chunks.MAX_PAYLOAD),
         ("`processes` of a chunk", tables.MAX_TABLE),
         ("`targets` of a chunk", tables.MAX_TABLE),
-        ("`entries` of an INDEX", wire.MAX_INDEX),
+        ("`entries` of an INDEX", index_frames.MAX_INDEX),
         ("results in a RESULTS", chunk_summary.MAX_EVENTS),
         ("results in all RESULTS", reader.MAX_RESULTS),
     ],
@@ -222,7 +225,7 @@ def test_other_numbers_are_those_of_the_code():
     assert "more than {} entries or more than {} bytes".format(*bounds) in section("5.5 Summary")
     assert f"{sources._VAIN_BYTES >> 20} MiB" in section("12.2 Corruption")
     assert sources._VAIN_TIMES == 4
-    assert f"{wire.FOOTER_SIZE} bytes before the end" in section("4.7 FOOTER")
+    assert f"{index_frames.FOOTER_SIZE} bytes before the end" in section("4.7 FOOTER")
     assert wire.FIRST_OPTIONAL_TYPE == 64
     assert f"version {wcap.FORMAT_VERSION[0]}.{wcap.FORMAT_VERSION[1]} " in SPEC[:99]
 
@@ -310,7 +313,7 @@ def test_the_results_example():
 
 def test_the_footer_example():
     assert decode_footer(block("footer")) == 885
-    assert wire.encode_footer(885) == block("footer")
+    assert index_frames.encode_footer(885) == block("footer")
 
 
 def test_the_packed_example():
