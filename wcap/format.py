@@ -68,12 +68,27 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What was done to a capture after it was recorded (SPEC.md section 4.1).
+
+    ``what`` is ``cut``, ``merge``, ``split`` or ``recover``; ``asked`` holds what was asked for,
+    without names of files.
+    """
+
+    what: str
+    tool: str | None = None
+    version: str | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """Where, when and how a capture was recorded; unknown facts are None (SPEC.md section 4.1).
 
     ``at`` is ``enter`` if calls were recorded when they began, ``exit`` if when they had ended.
     ``part`` says, from 1, which part of a recording in several files this is; ``after`` holds, for
     every CPU, the last number that it had given before: what is here goes on from there.
+    ``rewritten`` says, oldest first, what was done to the capture since.
     """
 
     clock: Clock
@@ -90,6 +105,7 @@ class Header:
     at: str = AT_ENTER
     part: int | None = None
     after: Mapping[int, int] = field(default_factory=dict)
+    rewritten: tuple[Rewriting, ...] = ()
 
     @property
     def started_ns(self) -> int:
@@ -116,7 +132,8 @@ def encode_header(header: Header) -> bytes:
                 "warnings": list(header.warnings),
                 "at": None if header.at == AT_ENTER else header.at,
                 "part": header.part,
-                "after": [[cpu, last] for cpu, last in sorted(header.after.items())] or None,
+                "after": _rows(header.after) or None,
+                "rewritten": [_encode_rewriting(done) for done in header.rewritten] or None,
             }
         )
     )
@@ -145,7 +162,34 @@ def decode_header(body: bytes) -> Header:
             within("a CPU of after", cpu, 0, MAX_UINT32): last
             for cpu, last in fields.find_rows("after", 2)
         },
+        rewritten=tuple(map(_decode_rewriting, fields.find("rewritten", list) or ())),
     )
+
+
+def _encode_rewriting(done: Rewriting) -> dict[str, Any]:
+    return without_absent(
+        {
+            "what": done.what,
+            "tool": done.tool,
+            "version": done.version,
+            "asked": dict(done.asked) or None,
+        }
+    )
+
+
+def _decode_rewriting(value: object) -> Rewriting:
+    fields = Fields(value)
+    return Rewriting(
+        what=fields.take("what", str),
+        tool=fields.find("tool", str),
+        version=fields.find("version", str),
+        asked=fields.plain("asked"),
+    )
+
+
+def _rows(numbers: Mapping[int, int]) -> list[list[int]]:
+    """Return numbers of CPUs as the list that frames hold."""
+    return [[cpu, number] for cpu, number in sorted(numbers.items())]
 
 
 def _anchor(fields: Fields) -> tuple[int, int]:
@@ -209,7 +253,8 @@ class End:
     processes that should have been recorded too and were not. ``clock_ns`` and ``wall_ns`` are
     the two clocks at the end. ``exit_status`` is that of a launched command: its
     exit code, or minus the signal that ended it. ``warnings`` are what the user was told, and
-    ``bypassed`` the processes that wrote in ways that cannot be recorded.
+    ``bypassed`` the processes that wrote in ways that cannot be recorded. ``left_out`` counts, for
+    every CPU, the events and losses that were left out on purpose when the capture was rewritten.
     """
 
     reason: str
@@ -222,6 +267,7 @@ class End:
     exit_status: int | None = None
     warnings: tuple[str, ...] = ()
     bypassed: tuple[Bypass, ...] = ()
+    left_out: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def short(self) -> bool:
@@ -238,13 +284,14 @@ def encode_end(end: End) -> bytes:
             {
                 "reason": end.reason,
                 "anchor": [end.clock_ns, end.wall_ns],
-                "sequences": [[cpu, last] for cpu, last in sorted(end.sequences.items())],
+                "sequences": _rows(end.sequences),
                 "lost": dict(end.lost),
                 "lost_results": dict(end.lost_results),
                 "unfollowed": end.unfollowed or None,
                 "exit_status": end.exit_status,
                 "warnings": list(end.warnings) or None,
                 "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
+                "left_out": _rows(end.left_out) or None,
             }
         )
     )
@@ -265,6 +312,7 @@ def decode_end(body: bytes) -> End:
         exit_status=fields.find_number("exit_status", -(1 << 31), (1 << 31) - 1),
         warnings=fields.find_each("warnings", str) or (),
         bypassed=tuple(map(_decode_bypass, fields.find("bypassed", list) or ())),
+        left_out={row[0]: row[1] for row in fields.find_rows("left_out", 2)},
     )
 
 

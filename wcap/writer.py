@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from wcap import chunks
 from wcap.batch import EventBatch
@@ -24,6 +25,9 @@ from wcap.errors import LimitError
 from wcap.events import Gap
 from wcap.format import Clock, End, FrameType, Header, encode_end, encode_gaps, encode_header
 from wcap.index_frames import Index, IndexEntry, encode_footer, encode_index
+
+# What bytes are written to: anything that takes them and says how many it took.
+Target: TypeAlias = BinaryIO | io.RawIOBase
 
 # A chunk is closed at this many events or payload bytes: large enough to compress and to skip,
 # small enough that a reader's memory stays near 10 MiB.
@@ -85,7 +89,7 @@ class CaptureWriter:
         salt: of the file's checksums; random unless a reproducible file is wanted.
     """
 
-    def __init__(self, stream: BinaryIO, header: Header, *, salt: int | None = None) -> None:
+    def __init__(self, stream: Target, header: Header, *, salt: int | None = None) -> None:
         self._stream = stream
         self._clock = header.clock
         self._salt = secrets.randbits(32) if salt is None else salt
@@ -191,7 +195,7 @@ class CaptureWriter:
         self._offset += len(data)
 
 
-def _write(stream: BinaryIO, data: memoryview) -> int:
+def _write(stream: Target, data: memoryview) -> int:
     written: int | None = stream.write(data)
     if written is None:  # an unbuffered stream that must not wait, and would have to
         raise BlockingIOError(errno.EAGAIN, "the output is full and set not to wait")

@@ -37,7 +37,16 @@ from wcap.events import BYPASSES, TARGET_KINDS, Bypass, EventFlag, Gap, Process,
 from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
-from wcap.format import RECOVERED, Clock, End, FrameType, Header, decode_gaps, encode_gaps
+from wcap.format import (
+    RECOVERED,
+    Clock,
+    End,
+    FrameType,
+    Header,
+    Rewriting,
+    decode_gaps,
+    encode_gaps,
+)
 from wcap.index_frames import decode_footer
 from wcap.reader import Capture
 from wcap.syscalls import SYSCALLS
@@ -165,13 +174,14 @@ def test_key_tables_are_those_of_the_code():
     assert keys_of("4.3 GAPS") == set(
         msgpack.unpackb(encode_gaps([gap], Clock("x", 0, 0)))["gaps"][0]
     )
-    optional = {"unfollowed", "exit_status", "warnings", "bypassed", *Bypass.__slots__}
-    assert keys_of("4.5 END") == {*frames[5], *optional}
+    optional = {"unfollowed", "exit_status", "warnings", "bypassed", "left_out"}
+    assert keys_of("4.5 END") == {*frames[5], *optional, *Bypass.__slots__}
     assert keys_of("4.6 INDEX") == {"entries", "previous"}
     summary = {*frames[2]["summary"], "payload_lost", "targets", "kinds"}
     assert keys_of("5.5 Summary") == set(chunk_summary.Summary.__slots__) == summary
     required = {name for name, cells in table(section("4.1 HEADER")).items() if "yes" in cells}
-    assert required == {"clock", "snaplen", "syscalls"}
+    assert required == {"clock", "snaplen", "syscalls", "what"}
+    assert keys_of("4.1 HEADER") >= {"rewritten", *Rewriting.__slots__}
 
 
 def test_the_json_keys_are_those_of_the_code():
@@ -258,7 +268,7 @@ def test_every_example_is_looked_at_by_a_test():
 
 def test_the_preamble_example():
     preamble = decode_preamble(block("preamble"))
-    assert (preamble.major, preamble.minor, preamble.salt) == (1, 2, 0x57434150)
+    assert (preamble.major, preamble.minor, preamble.salt) == (1, 3, 0x57434150)
 
 
 def test_the_envelope_example():

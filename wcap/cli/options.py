@@ -17,7 +17,7 @@ from wcap.errors import FilterError, FormatError, TruncatedError, UsageError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 CaptureArgument = Annotated[
     str | None,
@@ -72,7 +72,7 @@ def _is_piped(descriptor: int) -> bool:
 
 
 @contextmanager
-def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
+def reading(given: str | None, *, follow: bool = False) -> Iterator[Readable]:
     """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing.
 
     With ``follow`` a file that is being recorded is read until that ends.
@@ -98,7 +98,7 @@ def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
             raise typer.Exit(ExitStatus.LOSS)
 
 
-def _opened(name: str, *, follow: bool) -> Capture:
+def _opened(name: str, *, follow: bool) -> Readable:
     from wcap.follow import follow_capture
     from wcap.reader import open_capture
 
@@ -107,7 +107,7 @@ def _opened(name: str, *, follow: bool) -> Capture:
     )
 
 
-def _tell_end(capture: Capture, shown: str) -> None:
+def _tell_end(capture: Readable, shown: str) -> None:
     """Say why there is no more to follow, unless the recording ended in the usual way."""
     if capture.growing:
         return

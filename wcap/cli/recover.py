@@ -14,7 +14,7 @@ import typer
 
 from wcap.cli.layout import plural
 from wcap.cli.options import ForceOption
-from wcap.cli.output import output, refuse_existing
+from wcap.cli.output import output, refuse_existing, refuse_terminal
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError, UsageError
 from wcap.escape import escape_text
@@ -40,8 +40,7 @@ def recover(
 
     if file == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
-    if str(output_file) == "-" and sys.stdout.isatty():
-        raise UsageError("standard output is a terminal: name a file with -o")
+    refuse_terminal(output_file)
     to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
     if to_file:
         refuse_existing(output_file, force=force)
