@@ -50,6 +50,7 @@ def test_verify_finds_nothing_and_recover_marks_nothing_in_a_cut(path, tmp_path,
     assert main(["verify", str(made)]) == 0
     assert main(["recover", str(made), "-o", str(again)]) == 0
     assert main(["verify", str(again)]) == 0
+    capsys.readouterr()
 
     assert shown(capsys, again) == shown(capsys, made)
 
