@@ -61,6 +61,9 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
             raise LimitError(f"a chunk of {size} {what}, {limit} allowed")
     batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
+    for moment in (summary["first_ns"], summary["last_ns"]):
+        if not -MAX_INT64 - 1 <= moment <= MAX_INT64:
+            raise LimitError(f"a time of {moment} ns on the capture's clock, 64 bits allowed")
     body = {
         "summary": summary,
         **encode_tables(batch, names),
