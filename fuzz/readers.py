@@ -36,6 +36,8 @@ COMMANDS = (
     ("verify",),
     ("verify", "--json"),
     ("recover", "-o", "/dev/null"),
+    ("cut", "-o", "/dev/null"),
+    ("cut", "--comm", "s*", "--events", "2-", "-o", "/dev/null"),
 )
 # Their output is what the programs wrote, for a pipe; a terminal gets it through a guard.
 _RAW = (("replay", "--no-delay"), ("show", "--text"))

@@ -16,12 +16,12 @@ import numpy as np
 
 from wcap import columns
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
-from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
+from wcap.chunk_summary import MAX_EVENTS, Summary, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, placed
 from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
-from wcap.tables import POINTERS, decode_tables, encode_tables, trimmed
+from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
 MAX_PAYLOAD = 48 << 20
@@ -35,6 +35,11 @@ _MAY_BE_ABSENT = frozenset({*OPTIONAL, "target"})
 AT_EXIT = "at-exit"
 # The parts of this format that a chunk may mark as essential.
 _KNOWN = frozenset({*COLUMNS, *POINTERS, "payload", "summary", AT_EXIT})
+
+# The keys of an EVENTS frame, of packed bytes and of a column (SPEC.md sections 4.2, 5.2 and 7.1).
+_KEYS = frozenset({"summary", "columns", "payload", "essential", *POINTERS})
+_PACKED_KEYS = frozenset({"data", "size"})
+_COLUMN_KEYS = frozenset({*_PACKED_KEYS, "base", "width", "delta", "delta-by", "minus"})
 
 # (cpu, sequence) → (returned, duration_ns, number of the RESULTS frame)
 Results = Mapping[tuple[int, int], tuple[int, int, int]]
@@ -90,7 +95,7 @@ class Chunk:
     """A decoded EVENTS frame: its summary at once, its events on demand.
 
     Args:
-        body: the frame's body.
+        body: the frame's body, which stays at hand.
         clock: the header's, which its times are counted on.
         number: the frame's number; only results of later frames complete its events.
         offset: where the frame starts in the file: faults, those found later too, name it.
@@ -103,6 +108,7 @@ class Chunk:
     def __init__(
         self, body: bytes, clock: Clock, number: int = 0, offset: int | None = None
     ) -> None:
+        self.body = body
         self._clock = clock
         self._number = number
         self._offset = offset
@@ -144,6 +150,20 @@ class Chunk:
             lambda: self._payload(decoded["captured"]),
             **tables,
         )
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is nothing in it that this version does not know.
+
+        What is unknown may speak of other events, which a copy is to leave out (SPEC.md 8.7).
+        """
+        fields = self._fields
+        stored = Fields(fields.take("columns", dict))
+        known = [(fields, _KEYS), (stored, COLUMNS)]
+        for name, keys in (("summary", Summary.__slots__), ("payload", _PACKED_KEYS)):
+            known.append((Fields(fields.take(name, dict)), keys))
+        known += [(Fields(stored.find(name, dict) or {}), _COLUMN_KEYS) for name in COLUMNS]
+        return all(found.has_only(keys) for found, keys in known) and tables_understood(fields)
 
     def nil_keys(self) -> Iterator[str]:
         """Yield the keys whose value is nil, which count as absent and which no writer writes.

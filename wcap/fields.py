@@ -7,7 +7,7 @@ quoted of it in a message is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgpack
@@ -139,6 +139,10 @@ class Fields:
         Each place is told once, however many elements of a list have it.
         """
         return iter(dict.fromkeys(_nils(self._map)))
+
+    def has_only(self, names: Container[object]) -> bool:
+        """Whether no key but these is there."""
+        return all(key in names for key in self._map)
 
     def number(self, name: str, lowest: int = 0, highest: int = MAX_INT64) -> int:
         """Return an integer that must be there, within bounds.

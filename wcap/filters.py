@@ -109,9 +109,9 @@ class Filter:
         conditions = [*self._complete(summary), *self._partial(summary)]
         if not all(found is None or any(map(wanted, found)) for wanted, found in conditions):
             return False
-        return not any(other._must_match(summary, offset_ns) for other in self.without)
+        return not any(other.must_match(summary, offset_ns) for other in self.without)
 
-    def _must_match(self, summary: Summary, offset_ns: int) -> bool:
+    def must_match(self, summary: Summary, offset_ns: int) -> bool:
         """Tell whether every event of a chunk with this summary is certainly a wanted one."""
         since, until = self.since_ns, self.until_ns
         unlisted = (self.targets, self.kinds, self.grep)
@@ -146,6 +146,17 @@ class Filter:
         # Addresses that were sent to are not listed, but these calls have none.
         if self.targets is not None and summary.calls is not None and summary.calls <= _UNADDRESSED:
             yield lambda name: self._meant(*_texts_of(name)), summary.targets
+
+    def may_be_of(self, pid: int, name: str) -> bool:
+        """Tell whether events of a process may be wanted, as far as its id and name tell."""
+        if self.pids is not None and pid not in self.pids:
+            return False
+        if self.comms is not None and not self._named(name):
+            return False
+        return not any(
+            other == Filter(pids=other.pids, comms=other.comms) and other.may_be_of(pid, name)
+            for other in self.without
+        )
 
     def may_miss(self, gap: Gap) -> bool:
         """Tell whether a wanted event may be among those lost: only the time of these is known."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from wcap.envelope import ENVELOPE, MAGIC_SIZE, Envelope
 from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError, placed
-from wcap.format import FOOTER_SIZE, FrameType, IndexEntry, decode_footer, decode_index
+from wcap.format import FrameType
+from wcap.index_frames import FOOTER_SIZE, IndexEntry, decode_footer, decode_index
 from wcap.sources import FileSource
 
 

@@ -9,17 +9,12 @@ what is whole is delivered.
 from __future__ import annotations
 
 import contextlib
-import heapq
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeAlias
+from typing import BinaryIO
 
-import numpy as np
-
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
 from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
@@ -29,23 +24,19 @@ from wcap.errors import (
     LimitError,
     UnsupportedVersionError,
 )
-from wcap.events import Event, Gap
+from wcap.events import Gap
 from wcap.filters import Filter
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    End,
     FrameType,
-    Header,
-    IndexEntry,
     decode_end,
     decode_gaps,
 )
 from wcap.heading import header_in, take_header
+from wcap.index_frames import IndexEntry
 from wcap.plan import no_footer, plan, unexpected_number
+from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.sources import FileSource, Frame, StreamSource
-
-ErrorMode: TypeAlias = Literal["strict", "salvage"]
-EVERYTHING = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class ChunkPlace:
     summary: Summary | None
 
 
-class Capture:
+class Capture(Readable):
     """An open capture.
 
     Args:
@@ -72,36 +63,15 @@ class Capture:
     Raises:
         NotACaptureError, UnsupportedVersionError: the file is none, or of a newer version.
         FormatError: its header is damaged.
-
-    Attributes:
-        header: where, when and how it was recorded.
-        damage: what was found wrong so far, in the order found.
-        gaps: events lost while recording, as far as read; with an index, all of them.
-        end: how the recording ended; None while unknown.
-        indexed: whether the file was closed in the usual way and has its index.
-        earlier_results: late results of events in parts before this one, as `late_results` has
-            them.
-        position: how far into the file `batches` or `summaries` is, in bytes.
     """
-
-    header: Header
 
     def __init__(
         self, stream: BinaryIO, *, name: str = "capture", errors: ErrorMode = "strict"
     ) -> None:
-        self.name = name
-        self.damage: list[FormatError] = []
-        self.gaps: list[Gap] = []
-        self.end: End | None = None
-        self.indexed = False
-        self.earlier_results: dict[tuple[int, int], tuple[int, int]] = {}
-        self.position = 0
-        self.version: tuple[int, int]
-        self._errors = errors
+        super().__init__(name, errors)
         self._stream = stream
         self._results: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._chunks: list[ChunkPlace] = []
-        self._known_damage: set[str] = set()
         self._next_number = 1
         self._footer_seen = False
         if stream.seekable():
@@ -156,56 +126,25 @@ class Capture:
                     yield chunk.summary
         self._raise_damage()
 
-    def batches(self, where: Filter = EVERYTHING) -> Iterator[EventBatch]:
-        """Yield the events that match, in time order, chunk by chunk.
+    def stream(self, where: Filter = EVERYTHING) -> Iterator[Piece | Summary | Gap]:
+        """Yield the events that may match piece by piece, and gaps before the events after them.
 
-        Args:
-            where: chunks that it cannot match are not read; of the others, the events it matches.
-
-        Raises:
-            FormatError: with ``errors="strict"``, what was wrong, after everything whole.
+        A summary stands in place of events that cannot match.
         """
-        for entry in self.entries(where):
-            if isinstance(entry, EventBatch):
-                yield entry
-
-    def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
-        """Yield batches as `batches` does, and every gap where it lies between their events."""
-        waiting: list[tuple[int, int, Gap]] = []
-        stream = (
-            self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
-        )
-        for count, found in enumerate(stream):
-            if isinstance(found, Gap):
-                heapq.heappush(waiting, (found.last_ns, count, found))
-            else:
-                pieces: list[EventBatch | Gap] = []
-                with self._noting():
-                    batch = where.apply(found.batch(self._results))
-                    pieces = _with_gaps(batch, waiting)
-                yield from pieces
-        while waiting:
-            yield heapq.heappop(waiting)[-1]
-        self._raise_damage()
-
-    def __iter__(self) -> Iterator[Event]:
-        for batch in self.batches():
-            yield from batch
+        found = self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
+        for item in found:
+            if not isinstance(item, Chunk):
+                yield item
+                continue
+            pieces: list[Piece] = []
+            with self._noting():
+                completed = bool(self._results) and item.summary.unfinished > 0
+                pieces.append(Piece(item.batch(self._results), None if completed else item))
+            yield from pieces
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _plan(self, file: FileSource) -> None:
         found = plan(file)
@@ -249,16 +188,17 @@ class Capture:
                 continue
             self._results.setdefault(event, (returned, duration_ns, frame.envelope.number))
 
-    def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
+    def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
         offset_ns = self.header.clock.offset_ns
         for place in self._chunks:
             self.position = place.entry.offset
             if place.summary is not None and not where.may_match(place.summary, offset_ns):
+                yield place.summary
                 continue
             chunk = self._chunk_at(file, place)
-            if chunk is not None and where.may_match(chunk.summary, offset_ns):
-                yield chunk
+            if chunk is not None:
+                yield chunk if where.may_match(chunk.summary, offset_ns) else chunk.summary
 
     def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
         with self._noting(place.entry.offset):
@@ -269,7 +209,7 @@ class Capture:
             return chunk
         return None
 
-    def _from_pipe(self, where: Filter) -> Iterator[Chunk | Gap]:
+    def _from_pipe(self, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         explained = False  # whether damage just noted explains that frames are missing
         for frame in self._frames:
             if isinstance(frame, FormatError):
@@ -288,29 +228,11 @@ class Capture:
             with self._noting(frame.offset):
                 chunk = self._take(frame)
             yield from self.gaps[known:]
-            if chunk is not None and where.may_match(chunk.summary, self.header.clock.offset_ns):
-                yield chunk
+            if chunk is not None:
+                offset_ns = self.header.clock.offset_ns
+                yield chunk if where.may_match(chunk.summary, offset_ns) else chunk.summary
         if not self._footer_seen:
             self._note(no_footer())
-
-    @contextlib.contextmanager
-    def _noting(self, offset: int | None = None) -> Iterator[None]:
-        """Note what is wrong in place of raising it, unless the capture needs a newer reader."""
-        try:
-            yield
-        except UnsupportedVersionError:
-            raise
-        except FormatError as error:
-            self._note(error if offset is None else error.at(offset))
-
-    def _note(self, error: FormatError) -> None:
-        if str(error) not in self._known_damage:
-            self._known_damage.add(str(error))
-            self.damage.append(error)
-
-    def _raise_damage(self) -> None:
-        if self._errors == "strict" and self.damage:
-            raise self.damage[0]
 
 
 def _frame_at(file: FileSource, entry: IndexEntry) -> Frame:
@@ -324,23 +246,6 @@ def _frame_at(file: FileSource, entry: IndexEntry) -> Frame:
             entry.offset,
         )
     return frame
-
-
-def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[EventBatch | Gap]:
-    """Cut a batch where a gap of the heap ``waiting`` lies before one of its events."""
-    if len(batch) == 0 or not waiting:
-        return [batch] * (len(batch) > 0)
-    pieces: list[EventBatch | Gap] = []
-    time_ns, start = batch.time_ns, 0
-    while waiting and waiting[0][0] <= time_ns[-1]:
-        gap = heapq.heappop(waiting)[-1]
-        cut = int(np.searchsorted(time_ns, gap.last_ns))
-        if cut > start:
-            pieces.append(batch.select(slice(start, cut)))
-            start = cut
-        pieces.append(gap)
-    pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
-    return pieces
 
 
 def is_growing(descriptor: int) -> bool:

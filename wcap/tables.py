@@ -112,6 +112,25 @@ def decode_tables(fields: Fields) -> dict[str, Any]:
     }
 
 
+def tables_understood(fields: Fields) -> bool:
+    """Whether no process and no target of an EVENTS frame has a key that is not known.
+
+    Raises:
+        CorruptionError, LimitError: a table breaks a rule of SPEC.md section 4.2 or 9.
+    """
+    for name, kind in (("processes", Process), ("targets", Target)):
+        table = fields.find(name, dict)
+        if table is None:
+            continue
+        unpacked = decode_map(columns.unpack(table, MAX_TABLE))
+        entries = map(Fields, unpacked.take(name, list))
+        if not unpacked.has_only((name,)) or not Fields(table).has_only(("data", "size")):
+            return False
+        if not all(entry.has_only(kind.__slots__) for entry in entries):
+            return False
+    return True
+
+
 def _packed(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     table = encode_map({name: entries})
     check_items(table)

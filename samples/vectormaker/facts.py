@@ -11,7 +11,7 @@ from vectormaker.chunk import CLOCK_NS, PROCESS, WALL_NS, chunk
 from vectormaker.columns import above
 from vectormaker.meaning import Vector
 from vectormaker.story import ONE, TWO, ending, gap, head, story
-from vectormaker.wire import EVENTS, GAPS, RESULTS
+from vectormaker.wire import EVENTS, GAPS, RESULTS, Bytes
 
 
 def headers() -> Iterator[Vector]:
@@ -33,6 +33,12 @@ def headers() -> Iterator[Vector]:
                     header=head(**{key: value}))  # fmt: skip
     yield story("header-after", "a later part of a recording, whose numbers go on at 2", "R6", TWO,
                 header=head(part=2, after=[[0, 1]]))  # fmt: skip
+    rewritten = [
+        {"what": "cut", "tool": "wcap", "version": "0.1.0", "asked": {"fd": ["1"]}},
+        {"what": "hologram", "tool": "other", "version": "2", "asked": {"deep": [1, True]}},
+    ]
+    yield story("header-rewritten", "what was done to a capture: known and unknown", "R6", ONE,
+                header=head(rewritten=rewritten), start=Bytes(minor=3))  # fmt: skip
     yield story("header-snaplen-most", "the largest snaplen", "R6", ONE,
                 header=head(snaplen=(1 << 32) - 1))  # fmt: skip
     clock = {"name": "monotonic", "anchor": [0, 0]}
@@ -64,6 +70,9 @@ def ends() -> Iterator[Vector]:
     for reason in ("signal", "command", "count", "duration", "loss", "output", "error", "novel"):
         yield story(f"end-reason-{reason}", f"{reason} as the reason of END", "R6", ONE,
                     end=ending([ONE], reason=reason), status=3 * (reason == "error"))  # fmt: skip
+    kept = ending([ONE, replace(TWO, sequence=5)], left_out=[[0, 3]])
+    yield story("end-left-out", "three events between two were left out on purpose", "R6", ONE,
+                replace(TWO, sequence=5), end=kept, start=Bytes(minor=3))  # fmt: skip
     step = [CLOCK_NS + 1_000_000_000, WALL_NS + 90_000_000_000]
     yield story("end-clock-was-set", "the wall clock was set meanwhile: the anchor tells", "R6",
                 ONE, end=ending([ONE], anchor=step))  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from wcap import __version__
+from wcap.cli.cut import cut
 from wcap.cli.export import export
 from wcap.cli.info import info
 from wcap.cli.record import record, with_print_style
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 # What follows record's first argument belongs to the command that it launches.
 app.command(context_settings={"allow_interspersed_args": False})(record)
-for _command in (show, stats, info, export, replay, verify, recover):
+for _command in (show, stats, info, export, replay, verify, recover, cut):
     app.command()(_command)
 
 

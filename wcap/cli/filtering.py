@@ -20,7 +20,7 @@ from wcap.units import parse_list, parse_marked
 
 if TYPE_CHECKING:
     from wcap.filters import Filter
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 _Pattern = TypeVar("_Pattern")
 _PANEL = "Filters"
@@ -90,7 +90,7 @@ class FilterOptions:
     ] = None
     errors: Annotated[bool, _option("--errors", help="Only writes that failed.")] = False
 
-    def resolve(self, capture: Capture) -> Filter:
+    def resolve(self, capture: Readable) -> Filter:
         """Turn the options into a `Filter`; relative times count from the capture's start.
 
         Raises:
@@ -114,6 +114,18 @@ class FilterOptions:
             grep=None if self.grep is None else compile_grep(self.grep),
             errors=self.errors,
         )
+
+    def asked(self) -> dict[str, Any]:
+        """Return the options that were given, as a new capture says them of itself.
+
+        What was excluded is not named there.
+        """
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: [_without_excluded(word) for word in value] if isinstance(value, list) else value
+            for name, value in given.items()
+            if value
+        }
 
     def _choices(self) -> dict[str, tuple[Any, Any]]:
         """Return for each list of `Filter` what was named, and what was excluded.
@@ -170,6 +182,11 @@ def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]]
         return with_filters
 
     return decorate
+
+
+def _without_excluded(word: str) -> str:
+    named, mark, _ = word.partition("!")
+    return f"{named}{mark}{'…' * bool(mark)}"
 
 
 def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], frozenset[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from wcap.cli.verdict import missing, verdict
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
+    from wcap.format import Rewriting
     from wcap.summary import Facts
 
 # Why a recording ended (SPEC.md section 14).
@@ -86,6 +87,9 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if end is not None and end.exit_status is not None:
         yield "", _exit(end.exit_status)
     yield from _filter_rows(header.filters)
+    yield from _rewritten_rows(header.rewritten)
+    if facts.left_out:
+        yield "not kept", f"{plural(facts.left_out, 'event')} that {_is(facts.left_out)} left out"
     snaplen = (
         f"up to {plural(header.snaplen, 'byte')} of each" if header.snaplen else "whole payloads"
     )
@@ -109,9 +113,19 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
 def _after(after: Mapping[int, int]) -> str:
     """Tell what came before this capture, and is in other files or was left out."""
     earlier = sum(after.values())
-    return f", after {plural(earlier, 'event')} that {'is' if earlier == 1 else 'are'} not here" * (
-        earlier > 0
-    )
+    return f", after {plural(earlier, 'event')} that {_is(earlier)} not here" * (earlier > 0)
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _rewritten_rows(rewritten: Sequence[Rewriting]) -> Iterator[tuple[str, str]]:
+    """Tell what was done to the capture since it was recorded."""
+    for done in rewritten:
+        by = " ".join(word for word in (done.tool, done.version) if word is not None)
+        asked = _inline(done.asked)
+        yield "rewritten", f"{done.what}{f' by {by}' * bool(by)}{f': {asked}' * bool(asked)}"
 
 
 def _filter_rows(filters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -204,6 +218,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "indexed": facts.indexed,
         "growing": facts.growing,
         "expected_events": facts.expected,
+        "left_out": facts.left_out,
         "discrepancies": [
             {"cpu": cpu, "events": events} for cpu, events in facts.discrepancies.items()
         ],

@@ -17,7 +17,7 @@ from wcap.errors import FilterError, FormatError, TruncatedError, UsageError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 CaptureArgument = Annotated[
     str | None,
@@ -72,7 +72,7 @@ def _is_piped(descriptor: int) -> bool:
 
 
 @contextmanager
-def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
+def reading(given: str | None, *, follow: bool = False) -> Iterator[Readable]:
     """Open a capture for a command; at the end say what is damaged, exit 3 if data is missing.
 
     With ``follow`` a file that is being recorded is read until that ends.
@@ -114,7 +114,7 @@ def _refuse_terminal() -> None:
         raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
 
 
-def _opened(name: str, *, follow: bool) -> Capture:
+def _opened(name: str, *, follow: bool) -> Readable:
     if follow:
         from wcap.follow import follow_capture
 
@@ -124,7 +124,7 @@ def _opened(name: str, *, follow: bool) -> Capture:
     return open_capture(name, errors="salvage")
 
 
-def _tell_end(capture: Capture, shown: str) -> None:
+def _tell_end(capture: Readable, shown: str) -> None:
     """Say why there is no more to follow, unless the recording ended in the usual way."""
     if capture.growing:
         return

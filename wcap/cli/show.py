@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wcap.batch import EventBatch
     from wcap.events import Gap
     from wcap.filters import Filter
-    from wcap.reader import Capture
+    from wcap.readable import Readable
     from wcap.render import Renderer
 
 
@@ -122,7 +122,7 @@ def _style(
     return "text" if text else style or Style.LINE
 
 
-def _entries(capture: Capture, where: Filter, limit: int | None) -> Iterator[EventBatch | Gap]:
+def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[EventBatch | Gap]:
     """Yield the first ``limit`` events that match, in small batches, and the gaps among them."""
     from wcap.events import Gap
     from wcap.render import parts
@@ -178,7 +178,7 @@ def _print_json(entries: Iterable[EventBatch | Gap], started_ns: int) -> None:
             put(format_batch(entry))
 
 
-def _printer() -> Callable[[str], None]:
+def _printer() -> Callable[[str], object]:
     """Return what prints text at once; what the terminal's encoding lacks is escaped."""
     codecs.register_error("wcap.escape", _escape_unencodable)
     output, encoding = standard_output(), sys.stdout.encoding

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wcap.fields import decode_map
-from wcap.format import Clock, End, Header
+from wcap.format import Clock, End, FrameType, Header
 from wcap.recorder.assemble import Cut
 from wcap.recorder.probe import BUFFER_FULL
 from wcap.recorder.rotation import PartFiles, raise_to
@@ -135,10 +135,10 @@ class FlightRecorder:
             writer = CaptureWriter(stream, replace(self._header, clock=clock, after=self._gone))
             for kept in self._kept:
                 for kind, body in kept.slice.others:
-                    writer.write_other(kind, body)
+                    writer.write_frame(kind, body)
                 if kept.body:
                     summary = decode_map(kept.body).take("summary", dict)
-                    writer.write_chunk(kept.body, summary)
+                    writer.write_frame(FrameType.EVENTS, kept.body, summary)
                     results += summary["results_lost"]
                 lost.update(kept.slice.lost)
             counted = {BUFFER_FULL: results} if results else {}

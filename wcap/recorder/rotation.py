@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
 from wcap.batch import EventBatch
-from wcap.format import Clock, End, Header
+from wcap.format import Clock, End, FrameType, Header
 from wcap.recorder.assemble import Cut
 from wcap.recorder.probe import BUFFER_FULL
 from wcap.recorder.seams import Slice, slices
@@ -162,10 +162,10 @@ class Rotation:
 
     def _write(self, part: Slice) -> None:
         for kind, body in part.others:
-            self._writer.write_other(kind, body)
+            self._writer.write_frame(kind, body)
         chunk = part.chunk
         if chunk is not None:
-            self._writer.write_chunk(chunk.body, chunk.summary)
+            self._writer.write_frame(FrameType.EVENTS, chunk.body, chunk.summary)
             self._chunks += 1
             self._closing_bytes += len(repr(chunk.summary))
             if missing := chunk.summary["results_lost"]:

@@ -1,0 +1,9 @@
+"""Captures made of other captures: some of their events, with the proof of what is missing.
+
+with wcap.open("run.wcap") as capture, open("errors.wcap", "xb") as target:
+cut(capture, target, where=wcap.Filter(errors=True))
+"""
+
+from wcap.rewrite.cutting import Kept, cut
+
+__all__ = ["Kept", "cut"]
