@@ -3,6 +3,7 @@
 import { decodeColumns, RESULT_COLUMNS } from './columns.mjs';
 import { corruption, limit } from './fault.mjs';
 import { bin, free, int, list, mapOf, object, optional, required, str, tuple, uint32 } from './fields.mjs';
+import { TYPES } from './frames.mjs';
 import { unpackMap } from './packed.mjs';
 import { readSummary } from './summary.mjs';
 
@@ -13,6 +14,7 @@ const ENTRIES_LIMIT = 8 * 2 ** 20;
 const natural = int(0n, POSITIVE);
 const anchor = tuple(natural, natural);
 const lasts = list(tuple(uint32, natural)); // [cpu, last]
+const totals = list(tuple(natural, natural)); // the same of END: whatever is not negative
 
 /** The times of a capture on the wall clock (section 6): adds `shift`, and refuses what int64 does not hold. */
 export function wallTime(header, time) {
@@ -29,7 +31,7 @@ export function readHeader(map) {
   required(map, 'syscalls', list(str));
   for (const key of ['transport', 'host', 'boot_id', 'at']) optional(map, key, str);
   for (const key of ['kernel', 'versions']) optional(map, key, mapOf(str));
-  optional(map, 'filters', (value) => mapOf((inner) => free(inner, 1))(value));
+  optional(map, 'filters', free);
   optional(map, 'command', list(bin));
   optional(map, 'warnings', list(str));
   optional(map, 'part', int(1n));
@@ -66,8 +68,8 @@ export function readResults(map) {
 export function readEnd(map) {
   required(map, 'reason', str);
   required(map, 'anchor', anchor);
-  required(map, 'sequences', lasts);
-  for (const key of ['lost', 'lost_results']) optional(map, key, mapOf(int()));
+  required(map, 'sequences', totals);
+  for (const key of ['lost', 'lost_results']) optional(map, key, mapOf(natural));
   optional(map, 'unfollowed', natural);
   optional(map, 'exit_status', int(-(2n ** 31n), 2n ** 31n - 1n));
   optional(map, 'warnings', list(str));
@@ -79,13 +81,25 @@ export function readEnd(map) {
   }
 }
 
+/** The summary in an entry. A map that breaks a rule costs the chunk, so its fault is kept for that. */
+function readListedSummary(type, value) {
+  if (value === undefined || value === null) return {};
+  const map = object(value);
+  if (type !== TYPES.EVENTS) return {};
+  try {
+    return { summary: readSummary(map) };
+  } catch (fault) {
+    return { fault };
+  }
+}
+
 /** What an INDEX frame lists, and the offset of the one before it. */
 export function readIndex(map) {
   const entries = unpackMap(required(map, 'entries', object), ENTRIES_LIMIT, 'entries');
   const frames = required(entries, 'frames', list((entry) => {
     if (!Array.isArray(entry) || entry.length < 3) throw corruption('no list of type, offset, length and summary');
     const [type, offset, length] = tuple(int(), natural, natural)(entry.slice(0, 3)).map(Number);
-    return { type, offset, length, summary: type === 2 ? readSummary(object(entry[3] ?? null)) : undefined };
+    return { type, offset, length, ...readListedSummary(type, entry[3]) };
   }));
   const previous = optional(map, 'previous', natural);
   return { frames, previous: previous === undefined ? undefined : Number(previous) };

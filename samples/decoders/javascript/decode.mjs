@@ -45,10 +45,10 @@ class LateResults {
 }
 
 /** First pass over a file: what an event in front may need from further behind. Refuses what no reader may skip. */
-function lookAhead(descriptor) {
+function lookAhead(source) {
   const results = new LateResults();
   const index = new IndexCheck();
-  for (const frame of readFrames(new Source(descriptor), () => {})) {
+  for (const frame of readFrames(source, () => {})) {
     index.add(frame);
     if (frame.type === TYPES.RESULTS) attempt(frame, () => {}, () => results.add(frame));
   }
@@ -71,14 +71,14 @@ function attempt(frame, report, action) {
 function readCapture(source, ahead, print, report, tell) {
   let header;
   const results = ahead?.results;
-  const checks = {
+  const actions = {
     [TYPES.EVENTS]: (frame) => {
       const { summary, events } = readChunk(readMap(frame.body), header);
       for (const event of events) {
         results?.complete(event, frame.number);
         print(eventLine(event));
       }
-      const listed = ahead?.index.summaryAt(frame.offset);
+      const listed = ahead?.index.entryAt(frame.offset)?.summary;
       if (listed && !isDeepStrictEqual(listed, summary)) throw new Fault(CORRUPTION, 'the index has another summary of this chunk');
     },
     [TYPES.GAPS]: (frame) => {
@@ -88,11 +88,13 @@ function readCapture(source, ahead, print, report, tell) {
     },
     [TYPES.RESULTS]: (frame) => readResults(readMap(frame.body)),
     [TYPES.END]: (frame) => readEnd(readMap(frame.body)),
-    [TYPES.INDEX]: () => {},
     [TYPES.FOOTER]: (frame) => readFooter(readMap(frame.body)),
   };
   for (const frame of readFrames(source, report)) {
-    if (frame.type !== TYPES.HEADER) attempt(frame, report, () => checks[frame.type](frame));
+    if (frame.type !== TYPES.HEADER) attempt(frame, report, () => {
+      ahead?.index.check(frame);
+      actions[frame.type]?.(frame); // there is none for INDEX, and for types that may be skipped
+    });
     else if (header) report(new Fault(CORRUPTION, 'a second HEADER', frame.offset));
     else header = refuseBy(frame, () => readHeader(readMap(frame.body)));
   }
@@ -108,31 +110,35 @@ function refuseBy(frame, action) {
   }
 }
 
-/** Decodes a file, or `-` for standard input. Gives the exit status. */
-export function decode(path, print, complain) {
-  const isPipe = path === '-';
+/** Decodes a file, or `-` for standard input, and gives the exit status. `isPipe`: it can be read but once. */
+export function decode(path, print, complain, isPipe = path === '-') {
   let status = 0;
+  const told = new Set(); // one place is reported once for each class, though it may be found twice
   const report = (fault) => {
     status = 3;
-    complain(`${path}: offset ${fault.offset}: ${fault.kind}: ${fault.message}`);
-  };
-  const open = () => (isPipe ? 0 : openSync(path));
-  const descriptors = [];
-  const source = () => {
-    descriptors.push(open());
-    return descriptors.at(-1);
+    const place = `${fault.offset} ${fault.kind}`;
+    if (!told.has(place)) complain(`${path}: ${fault}`);
+    told.add(place);
   };
   try {
-    const ahead = isPipe ? undefined : lookAhead(source());
-    readCapture(new Source(source()), ahead, print, report, (text) => complain(`${path}: ${text}`));
+    const ahead = isPipe ? undefined : withSource(path, lookAhead);
+    withSource(path, (source) => readCapture(source, ahead, print, report, (text) => complain(`${path}: ${text}`)));
   } catch (fault) {
     if (!(fault instanceof Fault)) throw fault;
     report(fault);
     status = 1;
-  } finally {
-    if (!isPipe) descriptors.forEach(closeSync);
   }
   return status;
+}
+
+function withSource(path, action) {
+  if (path === '-') return action(new Source(0));
+  const descriptor = openSync(path);
+  try {
+    return action(new Source(descriptor));
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Writes lines to a descriptor, some thousand at a time. */

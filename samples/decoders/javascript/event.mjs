@@ -11,8 +11,8 @@ export function eventLine(event) {
   return json({
     time_ns: event.time,
     pid: process.pid,
-    ppid: process.ppid,
     tid: event.tid,
+    ppid: process.ppid,
     comm: text.decode(event.comm),
     syscall: event.syscall,
     fd: event.fd,
@@ -42,9 +42,9 @@ function shown(bytes) {
 function json(value) {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'bigint') return value.toString();
-  if (Array.isArray(value)) return `[${value.map(json).join(', ')}]`;
+  if (Array.isArray(value)) return `[${value.map(json).join(',')}]`;
   if (typeof value === 'object') {
-    return `{${Object.entries(value).map(([key, inner]) => `${json(key)}: ${json(inner)}`).join(', ')}}`;
+    return `{${Object.entries(value).map(([key, inner]) => `${json(key)}:${json(inner)}`).join(',')}}`;
   }
   return JSON.stringify(value).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

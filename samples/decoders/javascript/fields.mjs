@@ -84,12 +84,19 @@ export function mapOf(type) {
   };
 }
 
-/** Text, ints, booleans, lists and maps of these, nested at most 4 deep: `filters` of HEADER. */
-export function free(value, depth = 0) {
-  if (depth > FREE_DEPTH) throw corruption(`nested more than ${FREE_DEPTH} deep`);
+/** A map of text, ints, booleans, lists and such maps, nested at most 4 deep, itself included: `filters` of HEADER. */
+export function free(value) {
+  return freeMap(FREE_DEPTH)(object(value));
+}
+
+function freeMap(depth) {
+  return mapOf((value) => freeValue(value, depth - 1));
+}
+
+function freeValue(value, depth) {
   if (typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number' || typeof value === 'bigint') return int()(value);
   if (value === FLOAT || value === null || value instanceof Uint8Array) throw corruption('no text, int, boolean, list or map');
-  const inside = (inner) => free(inner, depth + 1);
-  return Array.isArray(value) ? value.map(inside) : mapOf(inside)(value);
+  if (depth === 0) throw corruption(`nested more than ${FREE_DEPTH} deep`);
+  return Array.isArray(value) ? value.map((inner) => freeValue(inner, depth - 1)) : freeMap(depth)(value);
 }

@@ -35,14 +35,15 @@ export function checksum(salt, ...pieces) {
 function readPreamble(source) {
   const bytes = source.stretch(0, PREAMBLE);
   const magic = bytes.subarray(0, MAGIC.length);
-  if (bytes.length === 0 || !magic.equals(MAGIC.subarray(0, magic.length))) {
+  if (bytes.length === 0) throw new Fault(NOT_A_CAPTURE, 'it is empty', null);
+  if (!magic.equals(MAGIC.subarray(0, magic.length))) {
     throw new Fault(NOT_A_CAPTURE, 'it does not start with the magic of a capture', 0);
   }
   if (bytes.length > 10 && bytes[10] !== MAJOR) {
     const version = bytes.length > 11 ? `${bytes[10]}.${bytes[11]}` : `${bytes[10]}`;
     throw new Fault(UNSUPPORTED, `format version ${version}, where only ${MAJOR} is understood`, 10);
   }
-  if (bytes.length < PREAMBLE) throw new Fault(TRUNCATION, 'it ends inside the preamble', bytes.length);
+  if (bytes.length < PREAMBLE) throw new Fault(TRUNCATION, 'it ends inside the preamble', 0);
   return bytes.readUInt32BE(12);
 }
 
@@ -105,7 +106,7 @@ function findFrame(source, salt, offset, report) {
 }
 
 /**
- * All frames, in order, those of unknown types from 64 on left out. Faults go to `report`; a Fault that refuses
+ * All frames, in order, also of unknown types that may be skipped. Faults go to `report`; a Fault that refuses
  * the capture is thrown. The body of a frame is valid until the next one is asked for.
  */
 export function* readFrames(source, report) {
@@ -113,7 +114,7 @@ export function* readFrames(source, report) {
   let offset = PREAMBLE;
   let last = -1; // number of the frame delivered last
   let damaged = false; // since that frame
-  let lastType = 0;
+  let lastType; // of the frame delivered last
   for (;;) {
     source.forget(offset);
     if (source.stretch(offset, 1).length === 0) break;
@@ -138,14 +139,14 @@ export function* readFrames(source, report) {
       }
       last = frame.number;
       damaged = false;
-      lastType = frame.type;
       if (frame.type <= 0 || (frame.type > TYPES.FOOTER && frame.type < 64)) {
         throw new Fault(UNSUPPORTED, `a frame of type ${frame.type}, which has to be understood`, offset);
       }
-      if (frame.type <= TYPES.FOOTER) yield frame;
+      lastType = frame.type;
+      yield frame;
     }
     offset += frame.length;
   }
   if (offset === PREAMBLE) throw new Fault(TRUNCATION, 'it ends after the preamble', offset);
-  if (lastType !== TYPES.FOOTER) report(new Fault(TRUNCATION, 'the capture was not closed: no footer', source.seen));
+  if (lastType !== TYPES.FOOTER) report(new Fault(TRUNCATION, 'the capture was not closed: no footer', null));
 }

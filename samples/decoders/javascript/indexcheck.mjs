@@ -2,7 +2,7 @@
 // anyway: it only tells where one is not to be trusted.
 
 import { readFooter, readIndex } from './bodies.mjs';
-import { CORRUPTION, Fault } from './fault.mjs';
+import { CORRUPTION, corruption, Fault } from './fault.mjs';
 import { TYPES } from './frames.mjs';
 import { readMap } from './msgpack.mjs';
 
@@ -10,16 +10,15 @@ const FIRST_FRAME = 16;
 
 export class IndexCheck {
   #indexes = new Map(); // INDEX frames by offset
-  #frames = []; // type, offset and length of all frames
   #footer;
+  #result;
 
   /** Notes a frame; the frames are added in order. */
   add(frame) {
     const { type, offset, length, number } = frame;
-    this.#frames.push({ type, offset, length });
     this.#footer = undefined; // a footer that is not the last frame is none
     if (type === TYPES.INDEX) this.#indexes.set(offset, this.#keep(frame, { length, number }, () => readIndex(readMap(Uint8Array.from(frame.body)))));
-    if (type === TYPES.FOOTER) this.#footer = this.#keep(frame, { offset }, () => ({ index: readFooter(readMap(frame.body)) }));
+    if (type === TYPES.FOOTER) this.#footer = this.#keep(frame, { offset, number }, () => ({ index: readFooter(readMap(frame.body)) }));
   }
 
   #keep(frame, known, read) {
@@ -31,53 +30,52 @@ export class IndexCheck {
     }
   }
 
-  /** What is wrong with the index, or undefined; also where there is none. */
+  /** Why the index is not to be trusted, or undefined; also where there is none. */
   get fault() {
     return this.#checked().fault;
   }
 
-  /** The summary that a trustworthy index has of the chunk at an offset. */
-  summaryAt(offset) {
-    return this.#checked().summaries?.get(offset);
+  /** What a trustworthy index has about the frame at an offset. */
+  entryAt(offset) {
+    return this.#checked().entries?.get(offset);
+  }
+
+  /** Throws what keeps a frame from being used that a trustworthy index speaks of (section 5.5, 12.3). */
+  check(frame) {
+    const entry = this.entryAt(frame.offset);
+    if (!entry) return;
+    if (entry.type !== frame.type) throw corruption(`a frame of type ${frame.type}, where the index names type ${entry.type}`);
+    if (entry.fault) throw entry.fault;
   }
 
   #checked() {
-    this.#result ??= this.#check();
+    this.#result ??= this.#follow();
     return this.#result;
   }
 
-  #result;
-
-  #check() {
+  /** Goes back from the footer: the entries must lead to the first frame and the numbers to 0. */
+  #follow() {
     if (!this.#footer || this.#footer.fault) return {};
-    const wrong = (offset, what) => ({ fault: new Fault(CORRUPTION, `the index is not to be trusted: ${what}`, offset) });
-    const listed = new Map();
-    let end = this.#footer.offset; // where the frames end that are not accounted for yet
-    let at = this.#footer.index;
-    let count = 0;
-    let last;
-    while (at !== undefined) {
+    const distrust = (offset, what) => ({ fault: new Fault(CORRUPTION, `the index is not to be trusted: ${what}`, offset) });
+    const entries = new Map();
+    let start = this.#footer.offset; // from here on, and from this number on, the frames are accounted for
+    let number = this.#footer.number;
+    for (let at = this.#footer.index; at !== undefined;) {
+      if (at >= start) return distrust(start, 'it is said to be further behind');
       const index = this.#indexes.get(at);
-      if (!index || at + index.length !== end) return wrong(this.#footer.offset, 'no INDEX frame where one should be');
+      if (!index) return distrust(at, 'an INDEX frame should be here');
       if (index.fault) return { fault: index.fault };
-      last ??= index.number;
-      let next = at;
+      if (at + index.length !== start || index.number + 1 !== number) return distrust(at, `frames before byte ${start} are in no index`);
+      start = at;
       for (const entry of [...index.frames].reverse()) {
-        if (entry.offset + entry.length !== next) return wrong(at, 'its entries leave a hole');
-        listed.set(entry.offset, entry);
-        next = entry.offset;
+        if (entry.offset + entry.length !== start) return distrust(at, 'its entries leave a hole');
+        entries.set(entry.offset, entry);
+        start = entry.offset;
       }
-      count += index.frames.length + 1;
-      end = next;
-      if (index.previous === undefined && end !== FIRST_FRAME) return wrong(at, 'it does not lead to the first frame');
+      number = index.number - index.frames.length;
       at = index.previous;
     }
-    if (count !== last + 1) return wrong(this.#footer.index, 'it has another number of frames');
-    const other = this.#frames.find(({ type, offset, length }) => {
-      const entry = listed.get(offset);
-      return offset < this.#footer.index && type !== TYPES.INDEX && (entry?.type !== type || entry.length !== length);
-    });
-    if (other) return wrong(this.#footer.index, `the frame at ${other.offset} is another one`);
-    return { summaries: new Map([...listed].map(([offset, entry]) => [offset, entry.summary])) };
+    if (start !== FIRST_FRAME || number !== 0) return distrust(start, 'frames before this byte are in no index');
+    return { entries };
   }
 }
