@@ -16,7 +16,7 @@ const anchor = tuple(natural, natural);
 const lasts = list(tuple(uint32, natural)); // [cpu, last]
 const totals = list(tuple(natural, natural)); // the same of END: whatever is not negative
 
-/** The times of a capture on the wall clock (section 6): adds `shift`, and refuses what int64 does not hold. */
+/** A time of a capture on the wall clock (section 6); refuses what int64 does not hold. */
 export function wallTime(header, time) {
   const wall = time + header.shift;
   if (BigInt.asIntN(64, wall) !== wall) throw corruption(`a wall time of ${wall} ns`);
@@ -35,8 +35,8 @@ export function readHeader(map) {
   optional(map, 'command', list(bin));
   optional(map, 'warnings', list(str));
   optional(map, 'part', int(1n));
-  optional(map, 'after', lasts);
-  return { shift: w - c };
+  const after = new Map(optional(map, 'after', lasts));
+  return { shift: w - c, after };
 }
 
 export function readGaps(map, header) {

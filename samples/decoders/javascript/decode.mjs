@@ -25,8 +25,9 @@ const RESULTS_LIMIT = 2 ** 20;
 class LateResults {
   #results = new Map();
 
-  add(frame) {
-    const results = readResults(readMap(frame.body));
+  /** Takes the results of a frame, but for those of events that an earlier part of the recording has. */
+  add(frame, header) {
+    const results = readResults(readMap(frame.body)).filter(({ cpu, sequence }) => sequence > (header.after.get(cpu) ?? 0n));
     const room = RESULTS_LIMIT - this.#results.size;
     for (const result of results.slice(0, room)) {
       const key = `${result.cpu} ${result.sequence}`;
@@ -48,9 +49,11 @@ class LateResults {
 function lookAhead(source) {
   const results = new LateResults();
   const index = new IndexCheck();
+  let header;
   for (const frame of readFrames(source, () => {})) {
+    header ??= refuseBy(frame, () => readHeader(readMap(frame.body)));
     index.add(frame);
-    if (frame.type === TYPES.RESULTS) attempt(frame, () => {}, () => results.add(frame));
+    if (frame.type === TYPES.RESULTS) attempt(frame, () => {}, () => results.add(frame, header));
   }
   return { results, index };
 }

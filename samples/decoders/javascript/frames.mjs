@@ -47,13 +47,12 @@ function readPreamble(source) {
   return bytes.readUInt32BE(12);
 }
 
-/** What is wrong with an envelope, as a Fault, or null. Looks at those of its bytes that are there. */
+/** What is wrong with an envelope, as a Fault, or null. */
 function envelopeFault(envelope, offset) {
-  const marker = envelope.subarray(6, 10);
-  if (envelope[0] !== 0xc9 || !marker.equals(MARKER.subarray(0, marker.length))) {
+  if (envelope.length < ENVELOPE) return new Fault(TRUNCATION, 'the capture ends inside an envelope', offset);
+  if (envelope[0] !== 0xc9 || !envelope.subarray(6, 10).equals(MARKER)) {
     return new Fault(CORRUPTION, 'no frame where one should be', offset);
   }
-  if (envelope.length < ENVELOPE) return new Fault(TRUNCATION, 'the capture ends inside an envelope', offset);
   const length = envelope.readUInt32BE(1);
   if (length < COUNTED) return new Fault(CORRUPTION, `a frame of ${length} bytes, less than its envelope`, offset);
   if (length > COUNTED + BODY_LIMIT) {
