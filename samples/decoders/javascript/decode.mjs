@@ -144,18 +144,20 @@ function withSource(path, action) {
   }
 }
 
-/** Writes lines to a descriptor, some thousand at a time. */
+/** Writes lines to a descriptor, together when more than `most` characters wait. */
 class Lines {
   #descriptor;
+  #most;
   #waiting = '';
 
-  constructor(descriptor) {
+  constructor(descriptor, most) {
     this.#descriptor = descriptor;
+    this.#most = most;
   }
 
   add(line) {
     this.#waiting += `${line}\n`;
-    if (this.#waiting.length > 1 << 16) this.flush();
+    if (this.#waiting.length > this.#most) this.flush();
   }
 
   flush() {
@@ -170,7 +172,7 @@ function main(paths) {
     console.error('usage: decode.mjs FILE|-');
     return 2;
   }
-  const out = new Lines(1);
+  const out = new Lines(1, paths[0] === '-' ? 0 : 1 << 16); // what comes through a pipe is shown as it comes
   try {
     const status = decode(paths[0], (line) => out.add(line), (line) => console.error(line));
     out.flush();
