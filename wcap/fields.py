@@ -270,9 +270,11 @@ def _plain(name: str, value: Any, depth: int) -> Any:
         return {key: _plain(name, inner, depth - 1) for key, inner in present.items()}
     if depth and isinstance(value, list):
         return [_plain(name, item, depth - 1) for item in value]
-    if not isinstance(value, str | int):
-        raise CorruptionError(f"{name} holds {type(value).__name__}, text or numbers expected")
-    return within(name, value, MIN_INT64, MAX_INT64) if _is(value, int) else value
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return within(name, value, MIN_INT64, MAX_INT64)
+    raise CorruptionError(f"{name} holds {type(value).__name__}, text or numbers expected")
 
 
 def without_absent(values: Mapping[str, Any]) -> dict[str, Any]:
