@@ -43,12 +43,12 @@ def _is_there(needed: str) -> bool:
 def recording_obstacle() -> str | None:
     """Say what keeps this process from recording, or return None when nothing does."""
     try:
-        from wcap.recorder import kernel, probe
+        from wcap.recorder import compiler, kernel
 
         kernel.check_permission()
         kernel.has_ring_buffer()
         kernel.mount_tracefs()
-        probe.import_bcc()
+        compiler.import_bcc()
     except (ImportError, OSError, WcapError) as error:
         return str(error)
     return None

@@ -21,13 +21,12 @@ import numpy as np
 
 from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
-from wcap.chunks import Chunk, decode_results
+from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
 from wcap.errors import (
     CorruptionError,
     FormatError,
     LimitError,
-    TruncatedError,
     UnsupportedVersionError,
 )
 from wcap.events import Event, Gap
@@ -40,16 +39,13 @@ from wcap.format import (
     IndexEntry,
     decode_end,
     decode_gaps,
-    decode_header,
 )
+from wcap.heading import header_in, take_header
 from wcap.plan import no_footer, plan, unexpected_number
 from wcap.sources import FileSource, Frame, StreamSource
 
 ErrorMode: TypeAlias = Literal["strict", "salvage"]
 EVERYTHING = Filter()
-
-# SPEC.md section 9: late results of a whole file; they are kept for when their chunk is read.
-MAX_RESULTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +107,14 @@ class Capture:
         if stream.seekable():
             self._file: FileSource | None = FileSource(stream)
             preamble = self._file.preamble
-            self._open(self._file.frame(MAGIC_SIZE))
+            self.header = header_in(self._file.frame(MAGIC_SIZE))
             self._plan(self._file)
         else:
             self._file = None
             pipe = StreamSource(stream)
             preamble = pipe.preamble
             self._frames = pipe.frames()
-            first = next(self._frames, TruncatedError("cut short: no header", MAGIC_SIZE))
-            if isinstance(first, FormatError):
-                raise first
-            self._open(first)
+            _, self.header = take_header(self._frames)
         self.version = (preamble.major, preamble.minor)
 
     @property
@@ -213,16 +206,6 @@ class Capture:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _open(self, frame: Frame) -> None:
-        if frame.envelope.type != FrameType.HEADER:
-            raise CorruptionError(
-                f"a header expected, frame type {frame.envelope.type} found", frame.offset
-            )
-        try:
-            self.header = decode_header(frame.body)
-        except FormatError as error:
-            raise error.at(frame.offset) from error
 
     def _plan(self, file: FileSource) -> None:
         found = plan(file)

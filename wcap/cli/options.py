@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -80,8 +80,8 @@ def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     name = find_capture(given)
-    if name == "-" and sys.stdin.isatty():
-        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
+    if name == "-":
+        _refuse_terminal()
     shown = "standard input" if name == "-" else escape_text(name)
     with _named(shown), _opened(name, follow=follow and name != "-") as capture:
         yield capture
@@ -98,13 +98,30 @@ def reading(given: str | None, *, follow: bool = False) -> Iterator[Capture]:
             raise typer.Exit(ExitStatus.LOSS)
 
 
+@contextmanager
+def reading_bytes(name: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for ``-``, for a command that walks frame by frame."""
+    if name == "-":
+        _refuse_terminal()
+        yield sys.stdin.buffer
+    else:
+        with Path(name).open("rb") as stream:
+            yield stream
+
+
+def _refuse_terminal() -> None:
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
+
+
 def _opened(name: str, *, follow: bool) -> Capture:
-    from wcap.follow import follow_capture
+    if follow:
+        from wcap.follow import follow_capture
+
+        return follow_capture(name, errors="salvage")
     from wcap.reader import open_capture
 
-    return (
-        follow_capture(name, errors="salvage") if follow else open_capture(name, errors="salvage")
-    )
+    return open_capture(name, errors="salvage")
 
 
 def _tell_end(capture: Capture, shown: str) -> None:
