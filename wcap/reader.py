@@ -34,7 +34,7 @@ from wcap.format import (
 )
 from wcap.heading import header_in, take_header
 from wcap.index_frames import IndexEntry
-from wcap.plan import no_footer, plan, unexpected_number
+from wcap.plan import Plan, hides_frames, no_footer, plan, survey, unexpected_number
 from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.sources import FileSource, Frame, StreamSource
 
@@ -78,7 +78,7 @@ class Capture(Readable):
             self._file: FileSource | None = FileSource(stream)
             preamble = self._file.preamble
             self.header = header_in(self._file.frame(MAGIC_SIZE))
-            self._plan(self._file)
+            self._plan(self._file, plan(self._file))
         else:
             self._file = None
             pipe = StreamSource(stream)
@@ -118,11 +118,11 @@ class Capture(Readable):
                 if isinstance(found, Chunk):
                     yield found.summary
         else:
-            for place in self._chunks:
+            for index, place in enumerate(self._chunks):
                 self.position = place.entry.offset
                 if place.summary is not None:
                     yield place.summary
-                elif (chunk := self._chunk_at(self._file, place)) is not None:
+                elif (chunk := self._chunk_at(self._file, index)) is not None:
                     yield chunk.summary
         self._raise_damage()
 
@@ -146,19 +146,29 @@ class Capture(Readable):
         """Close the file."""
         self._stream.close()
 
-    def _plan(self, file: FileSource) -> None:
-        found = plan(file)
+    def _plan(self, file: FileSource, found: Plan) -> None:
         self.indexed = found.indexed
         for error in found.damage:
             self._note(error)
         for entry in found.entries:
+            read = False
             with self._noting(entry.offset):
                 if entry.type == FrameType.EVENTS:
                     summary = None if entry.summary is None else decode_summary(entry.summary)
                     self._chunks.append(ChunkPlace(entry, summary))
                 elif entry.number > 0:  # the header, frame 0, was read first of all
                     self._take(_frame_at(file, entry))
+                read = True
+            if not read and found.indexed and hides_frames(file, entry):
+                self._forget_planned()
+                self._plan(file, survey(file))
+                return
         self.gaps.sort(key=lambda gap: gap.last_ns)
+
+    def _forget_planned(self) -> None:
+        for taken in (self.gaps, self._results, self.earlier_results, self._chunks):
+            taken.clear()
+        self.end = None
 
     def _take(self, frame: Frame) -> Chunk | None:
         """Take in a frame; only one with events is handed on."""
@@ -191,22 +201,30 @@ class Capture(Readable):
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
         offset_ns = self.header.clock.offset_ns
-        for place in self._chunks:
+        for index, place in enumerate(self._chunks):
             self.position = place.entry.offset
             if place.summary is not None and not where.may_match(place.summary, offset_ns):
                 yield place.summary
                 continue
-            chunk = self._chunk_at(file, place)
+            chunk = self._chunk_at(file, index)
             if chunk is not None:
                 yield chunk if where.may_match(chunk.summary, offset_ns) else chunk.summary
 
-    def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
+    def _chunk_at(self, file: FileSource, index: int) -> Chunk | None:
+        """Read a chunk; where frames were moved, those that follow are looked for anew."""
+        place = self._chunks[index]
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
             chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk
+        if place.summary is not None and hides_frames(file, place.entry):
+            found = survey(file, place.entry.offset, place.entry.number)
+            for error in found.damage:
+                self._note(error)
+            chunks = [entry for entry in found.entries if entry.type == FrameType.EVENTS]
+            self._chunks[index + 1 :] = [ChunkPlace(entry, None) for entry in chunks]
         return None
 
     def _from_pipe(self, where: Filter) -> Iterator[Chunk | Summary | Gap]:
