@@ -16,6 +16,7 @@ from wcap.cli import main
 from wcap.errors import FormatError
 from wcap.reader import Capture
 
+_SAMPLE = Path(__file__).parents[1] / "samples" / "hello.wcap"
 # Every command that reads a capture, in every way in which it prints. One a line: add what is new.
 COMMANDS = (
     ("show",),
@@ -37,6 +38,7 @@ COMMANDS = (
     ("verify", "--json"),
     ("recover", "-o", "/dev/null"),
     ("cut", "-o", "/dev/null"),
+    ("merge", str(_SAMPLE), "-o", "/dev/null"),
     ("cut", "--comm", "s*", "--events", "2-", "-o", "/dev/null"),
 )
 # Their output is what the programs wrote, for a pipe; a terminal gets it through a guard.

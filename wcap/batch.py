@@ -22,6 +22,7 @@ from wcap.events import (
     Process,
     Target,
 )
+from wcap.hosts import UNKNOWN_HOSTS, Hosts
 
 Column = npt.NDArray[Any]
 Rows = npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice
@@ -128,6 +129,7 @@ class EventBatch:
         addresses: the table that the ``address`` column points into.
         bounds: where each payload starts and ends in ``data``; without it the payloads follow
             each other without a hole.
+        hosts: which machine each CPU number belongs to.
     """
 
     __slots__ = (
@@ -137,6 +139,7 @@ class EventBatch:
         "_length",
         "addresses",
         "comms",
+        "hosts",
         "processes",
         "syscalls",
         "targets",
@@ -154,6 +157,7 @@ class EventBatch:
         targets: Sequence[Target] = (UNKNOWN_TARGET,),
         addresses: Sequence[str] = (),
         bounds: tuple[Column, Column] | None = None,
+        hosts: Hosts = UNKNOWN_HOSTS,
     ) -> None:
         self._length = length
         self._columns = columns
@@ -164,6 +168,7 @@ class EventBatch:
         self.syscalls = syscalls
         self.targets = targets
         self.addresses = addresses
+        self.hosts = hosts
 
     def __len__(self) -> int:
         return self._length
@@ -188,6 +193,11 @@ class EventBatch:
     def cpu(self) -> Column:
         """The CPU that the write was entered on (uint32)."""
         return self._columns["cpu"]
+
+    @property
+    def host(self) -> Column:
+        """Position in the names of `hosts` of the machine that the event was recorded on."""
+        return self.hosts.positions(self.cpu)
 
     @property
     def sequence(self) -> Column:
@@ -337,6 +347,7 @@ class EventBatch:
             targets=self.targets,
             addresses=self.addresses,
             bounds=chosen,
+            hosts=self.hosts,
         )
 
     def __iter__(self) -> Iterator[Event]:
@@ -360,6 +371,7 @@ class EventBatch:
             self._optional("source_fd"),
             self._optional("source", self.targets),
             self._optional("address", self.addresses),
+            [self.hosts.names[i] for i in self.host.tolist()],
             strict=True,
         )
         for time, process, tid, *rest in rows:

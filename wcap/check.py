@@ -231,6 +231,9 @@ class Check:
         self._end, self._end_place = end, self._place
         if end.clock_ns < self.header.clock.clock_ns:
             yield Fault("the recording ended before it began", "4.5")
+        told, expected = len(end.origins), len(self.header.origins)
+        if told != expected:
+            yield Fault(f"END tells of {told} origins, {expected} expected", "4.5")
 
     def _take_footer(self, frame: Frame) -> Iterator[Fault]:
         place = decode_footer(frame.body)

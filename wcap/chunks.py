@@ -21,6 +21,7 @@ from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, pl
 from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
+from wcap.hosts import UNKNOWN_HOSTS, Hosts
 from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
@@ -120,16 +121,18 @@ class Chunk:
                     raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
             self.summary = decode_summary(self._fields.take("summary", dict))
 
-    def batch(self, results: Results | None = None) -> EventBatch:
-        """Return the events; ``results`` completes those that were unfinished when written.
+    def batch(self, results: Results | None = None, hosts: Hosts = UNKNOWN_HOSTS) -> EventBatch:
+        """Return the events, of these ``hosts``.
+
+        ``results`` completes those that were unfinished when written.
 
         Raises:
             CorruptionError, LimitError: the chunk breaks a rule of SPEC.md section 5.
         """
         with placed(self._offset):
-            return self._batch(results)
+            return self._batch(results, hosts)
 
-    def _batch(self, results: Results | None) -> EventBatch:
+    def _batch(self, results: Results | None, hosts: Hosts) -> EventBatch:
         fields = self._fields
         tables = decode_tables(fields)
         sizes = {name: len(tables[table]) for table, names in POINTERS.items() for name in names}
@@ -149,6 +152,7 @@ class Chunk:
             ChainMap(late, decoded) if late else decoded,  # type: ignore[arg-type]  # it is only read
             lambda: self._payload(decoded["captured"]),
             **tables,
+            hosts=hosts,
         )
 
     @property

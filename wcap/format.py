@@ -9,7 +9,7 @@ else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -26,6 +26,7 @@ from wcap.fields import (
     within,
     without_absent,
 )
+from wcap.hosts import Hosts
 
 # SPEC.md section 3.4: a reader may skip an unknown frame type from here on, and no other.
 FIRST_OPTIONAL_TYPE = 64
@@ -35,6 +36,8 @@ AT_ENTER = "enter"
 
 # SPEC.md section 14: the reason of an END that was written in place of one that is gone.
 RECOVERED = "recovered"
+# The same, of an END of several recordings that ended in different ways.
+MERGED = "merged"
 
 
 class FrameType(IntEnum):
@@ -88,7 +91,8 @@ class Header:
     ``at`` is ``enter`` if calls were recorded when they began, ``exit`` if when they had ended.
     ``part`` says, from 1, which part of a recording in several files this is; ``after`` holds, for
     every CPU, the last number that it had given before: what is here goes on from there.
-    ``rewritten`` says, oldest first, what was done to the capture since.
+    ``rewritten`` says, oldest first, what was done to the capture since, and ``origins`` which
+    recordings were merged into it, if they are several.
     """
 
     clock: Clock
@@ -106,42 +110,94 @@ class Header:
     part: int | None = None
     after: Mapping[int, int] = field(default_factory=dict)
     rewritten: tuple[Rewriting, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     @property
     def started_ns(self) -> int:
         """Wall clock when recording began, nanoseconds since 1970."""
         return self.clock.wall_ns
 
+    @property
+    def hosts(self) -> Hosts:
+        """Which machine each CPU number belongs to."""
+        if not self.origins:
+            return Hosts((self.host,))
+        names: list[str | None] = []
+        firsts: list[int] = []
+        end = 0
+        for origin in self.origins:
+            if origin.first_cpu > end:
+                names.append(None)
+                firsts.append(end)
+            names.append(origin.header.host)
+            firsts.append(origin.first_cpu)
+            end = origin.first_cpu + origin.cpus
+        return Hosts((*names, None), (*firsts, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One of the recordings that were merged into a capture, as its own header told of it.
+
+    What was CPU n there has the number ``first_cpu`` + n here; it has ``cpus`` such numbers.
+    """
+
+    first_cpu: int
+    cpus: int
+    header: Header
+
 
 def encode_header(header: Header) -> bytes:
     """Encode the body of a HEADER frame."""
+    origins = [
+        {"first_cpu": origin.first_cpu, "cpus": origin.cpus, **_encode_recording(origin.header)}
+        for origin in header.origins
+    ]
+    return encode_map({**_encode_recording(header), **({"origins": origins} if origins else {})})
+
+
+def _encode_recording(header: Header) -> dict[str, Any]:
     clock = header.clock
-    return encode_map(
-        without_absent(
-            {
-                "clock": {"name": clock.name, "anchor": [clock.clock_ns, clock.wall_ns]},
-                "snaplen": header.snaplen,
-                "syscalls": list(header.syscalls),
-                "transport": header.transport,
-                "kernel": dict(header.kernel),
-                "host": header.host,
-                "boot_id": header.boot_id,
-                "filters": dict(header.filters),
-                "command": None if header.command is None else [untext(w) for w in header.command],
-                "versions": dict(header.versions),
-                "warnings": list(header.warnings),
-                "at": None if header.at == AT_ENTER else header.at,
-                "part": header.part,
-                "after": _rows(header.after) or None,
-                "rewritten": [_encode_rewriting(done) for done in header.rewritten] or None,
-            }
-        )
+    return without_absent(
+        {
+            "clock": {"name": clock.name, "anchor": [clock.clock_ns, clock.wall_ns]},
+            "snaplen": header.snaplen,
+            "syscalls": list(header.syscalls),
+            "transport": header.transport,
+            "kernel": dict(header.kernel),
+            "host": header.host,
+            "boot_id": header.boot_id,
+            "filters": dict(header.filters),
+            "command": None if header.command is None else [untext(w) for w in header.command],
+            "versions": dict(header.versions),
+            "warnings": list(header.warnings),
+            "at": None if header.at == AT_ENTER else header.at,
+            "part": header.part,
+            "after": _rows(header.after) or None,
+            "rewritten": [_encode_rewriting(done) for done in header.rewritten] or None,
+        }
     )
 
 
 def decode_header(body: bytes) -> Header:
     """Decode the body of a HEADER frame."""
     fields = decode_map(body)
+    origins = tuple(map(_decode_origin, fields.find("origins", list) or ()))
+    end = 0
+    for origin in origins:
+        within("first_cpu of an origin", origin.first_cpu, end, MAX_UINT32)
+        end = origin.first_cpu + origin.cpus
+    return replace(_decode_recording(fields), origins=origins)
+
+
+def _decode_origin(value: object) -> Origin:
+    fields = Fields(value)
+    first_cpu = fields.number("first_cpu", 0, MAX_UINT32)
+    cpus = fields.number("cpus", 1, MAX_UINT32 + 1 - first_cpu)
+    return Origin(first_cpu, cpus, _decode_recording(fields))
+
+
+def _decode_recording(fields: Fields) -> Header:
     clock = Fields(fields.take("clock", dict))
     command, at = fields.find_each("command", bytes), fields.find("at", str)
     return Header(
@@ -255,6 +311,7 @@ class End:
     exit code, or minus the signal that ended it. ``warnings`` are what the user was told, and
     ``bypassed`` the processes that wrote in ways that cannot be recorded. ``left_out`` counts, for
     every CPU, the events and losses that were left out on purpose when the capture was rewritten.
+    ``origins`` tells, where recordings were merged, how each ended; these have no ``sequences``.
     """
 
     reason: str
@@ -268,6 +325,7 @@ class End:
     warnings: tuple[str, ...] = ()
     bypassed: tuple[Bypass, ...] = ()
     left_out: Mapping[int, int] = field(default_factory=dict)
+    origins: tuple[End, ...] = ()
 
     @property
     def short(self) -> bool:
@@ -282,37 +340,55 @@ def encode_end(end: End) -> bytes:
     return encode_map(
         without_absent(
             {
-                "reason": end.reason,
-                "anchor": [end.clock_ns, end.wall_ns],
-                "sequences": _rows(end.sequences),
-                "lost": dict(end.lost),
-                "lost_results": dict(end.lost_results),
-                "unfollowed": end.unfollowed or None,
-                "exit_status": end.exit_status,
-                "warnings": list(end.warnings) or None,
-                "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
+                **_encode_ending(end, _rows(end.sequences)),
                 "left_out": _rows(end.left_out) or None,
+                "origins": [_encode_ending(origin) for origin in end.origins] or None,
             }
         )
+    )
+
+
+def _encode_ending(end: End, sequences: list[list[int]] | None = None) -> dict[str, Any]:
+    return without_absent(
+        {
+            "reason": end.reason,
+            "anchor": [end.clock_ns, end.wall_ns],
+            "sequences": sequences,
+            "lost": dict(end.lost),
+            "lost_results": dict(end.lost_results),
+            "unfollowed": end.unfollowed or None,
+            "exit_status": end.exit_status,
+            "warnings": list(end.warnings) or None,
+            "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
+        }
     )
 
 
 def decode_end(body: bytes) -> End:
     """Decode the body of an END frame."""
     fields = decode_map(body)
+    return replace(
+        _decode_ending(fields),
+        sequences={row[0]: row[1] for row in fields.rows("sequences", 2)},
+        left_out={row[0]: row[1] for row in fields.find_rows("left_out", 2)},
+        origins=tuple(
+            _decode_ending(Fields(value)) for value in fields.find("origins", list) or ()
+        ),
+    )
+
+
+def _decode_ending(fields: Fields) -> End:
     clock_ns, wall_ns = _anchor(fields)
     return End(
         reason=fields.take("reason", str),
         clock_ns=clock_ns,
         wall_ns=wall_ns,
-        sequences={row[0]: row[1] for row in fields.rows("sequences", 2)},
         lost=fields.counts("lost"),
         lost_results=fields.counts("lost_results"),
         unfollowed=fields.find_number("unfollowed") or 0,
         exit_status=fields.find_number("exit_status", -(1 << 31), (1 << 31) - 1),
         warnings=fields.find_each("warnings", str) or (),
         bypassed=tuple(map(_decode_bypass, fields.find("bypassed", list) or ())),
-        left_out={row[0]: row[1] for row in fields.find_rows("left_out", 2)},
     )
 
 

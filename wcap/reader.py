@@ -86,6 +86,7 @@ class Capture(Readable):
             self._frames = pipe.frames()
             _, self.header = take_header(self._frames)
         self.version = (preamble.major, preamble.minor)
+        self._hosts = self.header.hosts
 
     @property
     def size(self) -> int | None:
@@ -126,6 +127,11 @@ class Capture(Readable):
                     yield chunk.summary
         self._raise_damage()
 
+    def learn(self, results: Mapping[tuple[int, int], tuple[int, int]]) -> None:
+        """Take results of unfinished events that another part of the recording had."""
+        for event, (returned, duration_ns) in results.items():
+            self._results.setdefault(event, (returned, duration_ns, sys.maxsize))
+
     def stream(self, where: Filter = EVERYTHING) -> Iterator[Piece | Summary | Gap]:
         """Yield the events that may match piece by piece, and gaps before the events after them.
 
@@ -139,7 +145,9 @@ class Capture(Readable):
             pieces: list[Piece] = []
             with self._noting():
                 completed = bool(self._results) and item.summary.unfinished > 0
-                pieces.append(Piece(item.batch(self._results), None if completed else item))
+                pieces.append(
+                    Piece(item.batch(self._results, self._hosts), None if completed else item)
+                )
             yield from pieces
 
     def close(self) -> None:
@@ -200,15 +208,17 @@ class Capture(Readable):
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
-        offset_ns = self.header.clock.offset_ns
         for index, place in enumerate(self._chunks):
             self.position = place.entry.offset
-            if place.summary is not None and not where.may_match(place.summary, offset_ns):
+            if place.summary is not None and not self._may_match(where, place.summary):
                 yield place.summary
                 continue
             chunk = self._chunk_at(file, index)
             if chunk is not None:
-                yield chunk if where.may_match(chunk.summary, offset_ns) else chunk.summary
+                yield chunk if self._may_match(where, chunk.summary) else chunk.summary
+
+    def _may_match(self, where: Filter, summary: Summary) -> bool:
+        return where.may_match(summary, self.header.clock.offset_ns, self._hosts)
 
     def _chunk_at(self, file: FileSource, index: int) -> Chunk | None:
         """Read a chunk; where frames were moved, those that follow are looked for anew."""
@@ -247,8 +257,7 @@ class Capture(Readable):
                 chunk = self._take(frame)
             yield from self.gaps[known:]
             if chunk is not None:
-                offset_ns = self.header.clock.offset_ns
-                yield chunk if where.may_match(chunk.summary, offset_ns) else chunk.summary
+                yield chunk if self._may_match(where, chunk.summary) else chunk.summary
         if not self._footer_seen:
             self._note(no_footer())
 

@@ -16,6 +16,7 @@ from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
 from wcap.events import UNKNOWN_TARGET, Process, Target
 from wcap.fields import (
+    MAX_INT64,
     MAX_UINT32,
     MAX_UINT64,
     Fields,
@@ -54,7 +55,9 @@ def trimmed(batch: EventBatch) -> tuple[EventBatch, tuple[str, ...]]:
     for name, rows in present.items():
         if bool(rows.any()):
             kept[name] = np.where(rows, batch.column(name), COLUMNS[name].type(0))
-    tables = {table: _used(getattr(batch, table), table, kept, present) for table in POINTERS}
+    tables: dict[str, Any] = {
+        table: _used(getattr(batch, table), table, kept, present) for table in POINTERS
+    }
     if "source" not in kept and all(target == UNKNOWN_TARGET for target in tables["targets"]):
         del kept["target"]
         tables["targets"] = (UNKNOWN_TARGET,)
@@ -170,7 +173,7 @@ def _decode_process(value: object) -> Process:
         leader=_find_text(fields, "leader"),
         ppid=fields.find_number("ppid", 0, MAX_UINT32),
         uid=fields.find_number("uid", 0, MAX_UINT32),
-        start_ns=fields.find_number("start_ns"),
+        start_ns=fields.find_number("start_ns", -MAX_INT64 - 1),
         exe=_find_text(fields, "exe"),
         cmdline=None if cmdline is None else tuple(map(text, cmdline)),
         gid=fields.find_number("gid", 0, MAX_UINT32),

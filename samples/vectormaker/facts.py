@@ -10,7 +10,7 @@ from vectormaker import chunk as c
 from vectormaker.chunk import CLOCK_NS, PROCESS, WALL_NS, chunk
 from vectormaker.columns import above
 from vectormaker.meaning import Vector
-from vectormaker.story import ONE, TWO, ending, gap, head, story
+from vectormaker.story import HEAD, ONE, TWO, ending, gap, head, story
 from vectormaker.wire import EVENTS, GAPS, RESULTS, Bytes
 
 
@@ -39,6 +39,23 @@ def headers() -> Iterator[Vector]:
     ]
     yield story("header-rewritten", "what was done to a capture: known and unknown", "R6", ONE,
                 header=head(rewritten=rewritten), start=Bytes(minor=3))  # fmt: skip
+    first = {**HEAD, "host": "one"}
+    second = {
+        **HEAD,
+        "host": "two",
+        "rewritten": rewritten[:1],
+        "after": [[0, 4]],
+        "clock": {"name": "boottime", "anchor": [CLOCK_NS - 5, WALL_NS + 7]},
+    }
+    origins = [{**first, "first_cpu": 0, "cpus": 2}, {**second, "first_cpu": 4, "cpus": 1}]
+    elsewhere = replace(TWO, cpu=4, sequence=5, process={**PROCESS, "start_ns": -17})
+    neither = replace(TWO, cpu=2, at=TWO.at + 1, sequence=1)
+    last = ending([ONE, elsewhere, neither], reason="merged", origins=[
+        {"reason": "signal", "anchor": [CLOCK_NS + 9, WALL_NS + 9], "exit_status": 1},
+        {"reason": "command", "anchor": [CLOCK_NS, WALL_NS]}])  # fmt: skip
+    yield story("header-origins", "two recordings merged, with CPU 0 and 4 on; CPU 2 is of neither",
+                "R6", ONE, elsewhere, neither, header=head(origins=origins, after=[[4, 4]]),
+                end=last, start=Bytes(minor=3), full=True)  # fmt: skip
     yield story("header-snaplen-most", "the largest snaplen", "R6", ONE,
                 header=head(snaplen=(1 << 32) - 1))  # fmt: skip
     clock = {"name": "monotonic", "anchor": [0, 0]}

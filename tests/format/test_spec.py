@@ -38,11 +38,13 @@ from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
 from wcap.format import (
+    MERGED,
     RECOVERED,
     Clock,
     End,
     FrameType,
     Header,
+    Origin,
     Rewriting,
     decode_gaps,
     encode_gaps,
@@ -174,14 +176,15 @@ def test_key_tables_are_those_of_the_code():
     assert keys_of("4.3 GAPS") == set(
         msgpack.unpackb(encode_gaps([gap], Clock("x", 0, 0)))["gaps"][0]
     )
-    optional = {"unfollowed", "exit_status", "warnings", "bypassed", "left_out"}
+    optional = {"unfollowed", "exit_status", "warnings", "bypassed", "left_out", "origins"}
     assert keys_of("4.5 END") == {*frames[5], *optional, *Bypass.__slots__}
     assert keys_of("4.6 INDEX") == {"entries", "previous"}
     summary = {*frames[2]["summary"], "payload_lost", "targets", "kinds"}
     assert keys_of("5.5 Summary") == set(chunk_summary.Summary.__slots__) == summary
     required = {name for name, cells in table(section("4.1 HEADER")).items() if "yes" in cells}
     assert required == {"clock", "snaplen", "syscalls", "what"}
-    assert keys_of("4.1 HEADER") >= {"rewritten", *Rewriting.__slots__}
+    merged = {"origins", *Origin.__slots__} - {"header"}
+    assert keys_of("4.1 HEADER") >= {"rewritten", *Rewriting.__slots__, *merged}
 
 
 def test_the_json_keys_are_those_of_the_code():
@@ -249,8 +252,8 @@ def test_the_reasons_of_end_are_those_of_the_code():
     )
     written = set(re.findall(r"(?:\bstop\(|_reason = |_standing\()\"(\w+)\"", recording))
     assert len(written) == 10
-    # The reason `recovered` is no recorder's.
-    assert told == set(END_REASONS) == written | {RECOVERED}
+    # The reasons `recovered` and `merged` are no recorder's.
+    assert told == set(END_REASONS) == written | {RECOVERED, MERGED}
 
 
 def test_error_classes_are_those_of_the_code():

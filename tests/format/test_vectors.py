@@ -82,7 +82,12 @@ def header_form(header: Header) -> dict[str, Any]:
         "warnings": [],
         "at": "enter",
         "rewritten": [],
+        "origins": [],
     }
+    given["origins"] = [
+        {"first_cpu": origin.first_cpu, "cpus": origin.cpus, **header_form(origin.header)}
+        for origin in header.origins
+    ]
     return {key: value for key, value in given.items() if value != empty.get(key)}
 
 
@@ -90,6 +95,10 @@ def end_form(end: End) -> dict[str, Any]:
     given = known(end)
     given["anchor"] = [given.pop("clock_ns"), given.pop("wall_ns")]
     given["sequences"] = [[cpu, last] for cpu, last in sorted(end.sequences.items())]
+    given["origins"] = [
+        {key: value for key, value in end_form(own).items() if key != "sequences"}
+        for own in end.origins
+    ]
     given["left_out"] = [[cpu, count] for cpu, count in sorted(end.left_out.items())]
     given["bypassed"] = [known(bypass) for bypass in end.bypassed]
     return {key: value for key, value in given.items() if value or key in ("reason", "sequences")}

@@ -17,6 +17,7 @@ from wcap import __version__
 from wcap.cli.cut import cut
 from wcap.cli.export import export
 from wcap.cli.info import info
+from wcap.cli.merge import merge
 from wcap.cli.record import record, with_print_style
 from wcap.cli.recover import recover
 from wcap.cli.replay import replay
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 # What follows record's first argument belongs to the command that it launches.
 app.command(context_settings={"allow_interspersed_args": False})(record)
-for _command in (show, stats, info, export, replay, verify, recover, cut):
+for _command in (show, stats, info, export, replay, verify, recover, cut, merge):
     app.command()(_command)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     ForceOption,
     LimitOption,
     OutputOption,
@@ -43,7 +43,7 @@ DataOption = Annotated[
 
 @filtered()
 def export(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     csv: CsvOption = False,
@@ -62,7 +62,7 @@ def export(
 
     exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
     forms = exporter.forms if data is None else parse_forms(data)
-    with reading(file) as capture:
+    with reading(*(files or ())) as capture:
         where = filters.resolve(capture)
         refuse_input(capture.name, destination)
         batches: Iterable[EventBatch] = capture.batches(where)

@@ -77,6 +77,10 @@ class FilterOptions:
             help="Only these system calls; file and net are classes of them.",
         ),
     ] = None
+    host: Annotated[
+        list[str] | None,
+        _option("--host", metavar="NAME,…", help="Only events of these machines."),
+    ] = None
     since: Annotated[
         str | None,
         _option(metavar="TIME", help="Only from this time on: ISO 8601, epoch, or +SECONDS."),
@@ -144,6 +148,7 @@ class FilterOptions:
             "targets": _patterns(parse_glob, self.target),
             "kinds": parse_kinds(self.target_kind or ()),
             "syscalls": parse_syscalls(self.syscall or ()),
+            "hosts": _named(self.host or ()),
         }
 
 
@@ -192,6 +197,11 @@ def _without_excluded(word: str) -> str:
 def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], frozenset[int]]:
     named, excluded = parse_list(given or ())
     return _checked(option, named), _checked(option, excluded)
+
+
+def _named(given: list[str] | tuple[()]) -> tuple[frozenset[str], frozenset[str]]:
+    named, excluded = parse_list(given)
+    return frozenset(named), frozenset(excluded)
 
 
 def _patterns(

@@ -14,7 +14,7 @@ import typer
 
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     LimitOption,
     reading,
 )
@@ -50,7 +50,7 @@ class TimeForm(StrEnum):
 
 @filtered()
 def show(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     hex_dump: Annotated[
@@ -91,7 +91,7 @@ def show(
     wcap show run.wcap --comm client-tcp --fd 3 --hex
     """
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
-    with reading(file, follow=follow) as capture:
+    with reading(*(files or ()), follow=follow) as capture:
         where = filters.resolve(capture)
         entries = _entries(capture, where, limit)
         if json:
@@ -132,7 +132,7 @@ def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[Ev
         return
     for entry in capture.entries(where):
         if isinstance(entry, Gap):
-            if where.may_miss(entry):
+            if where.may_miss(entry, capture.header.hosts):
                 yield entry
             continue
         first = entry if len(entry) <= rest else entry.select(slice(0, rest))

@@ -11,7 +11,7 @@ import typer
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.layout import bar, moment, number, plural, print_json, print_lines, size, span, table
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     reading,
 )
 from wcap.cli.progress import progress
@@ -54,7 +54,7 @@ _UNKNOWN = "?"
 
 @filtered()
 def stats(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     by: Annotated[
@@ -73,7 +73,7 @@ def stats(
 
     Example: wcap stats run.wcap --comm nginx --by fd --top 5
     """
-    with reading(file) as capture:
+    with reading(*(files or ())) as capture:
         from wcap.stats import USUAL, collect
 
         where = filters.resolve(capture)

@@ -5,5 +5,6 @@ cut(capture, target, where=wcap.Filter(errors=True))
 """
 
 from wcap.rewrite.cutting import Kept, cut
+from wcap.rewrite.merging import Merged, merge
 
-__all__ = ["Kept", "cut"]
+__all__ = ["Kept", "Merged", "cut", "merge"]

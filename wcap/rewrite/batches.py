@@ -35,6 +35,7 @@ def joined(parts: Sequence[EventBatch], order: Column | None = None) -> EventBat
         lambda: b"".join([part.joined() for part in parts]),
         **tables,
         bounds=(starts, ends) if order is None else (starts[order], ends[order]),
+        hosts=parts[0].hosts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from wcap import __version__
@@ -59,10 +59,29 @@ def cut(
         FormatError: the source breaks the format where it is looked at.
         OSError: the target refused.
     """
-    whole = where == EVERYTHING and events is None
     done = rewriting("cut", asked or {})
-    header = replace(source.header, rewritten=(*source.header.rewritten, done))
-    excerpt = Excerpt(source, target, header, where=where, whole=whole, salt=salt)
+    whole = where == EVERYTHING and events is None
+    return copy(
+        source, target, done, where=where, events=events, whole=whole, watch=watch, salt=salt
+    )
+
+
+def copy(
+    source: Readable,
+    target: Target,
+    done: Rewriting,
+    *,
+    where: Filter = EVERYTHING,
+    events: tuple[int, int | None] | None = None,
+    whole: bool = False,
+    watch: Watch = iter,
+    salt: int | None = None,
+) -> Kept:
+    """Write events of a capture as a capture, as `cut` does, and say in its header what was done.
+
+    With ``whole`` all is kept, also what this version does not know.
+    """
+    excerpt = Excerpt(source, target, done, where=where, whole=whole, salt=salt)
     seen = Seen(source)
     window = _Window(excerpt, events)
     for found in watch(source.stream(where)):
@@ -81,7 +100,9 @@ def chosen(piece: Piece, where: Filter, source: Readable) -> EventBatch:
     """Return the events of a piece that are wanted: its batch itself when all are."""
     if piece.chunk is not None:
         summary = piece.chunk.summary
-        if where == EVERYTHING or where.must_match(summary, source.header.clock.offset_ns):
+        if where == EVERYTHING or where.must_match(
+            summary, source.header.clock.offset_ns, source.header.hosts
+        ):
             return piece.batch
     return where.apply(piece.batch)
 

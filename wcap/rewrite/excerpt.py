@@ -20,9 +20,10 @@ from wcap.chunk_summary import Summary, encode_summary, summarise
 from wcap.chunks import Chunk
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
-from wcap.format import RECOVERED, End, FrameType, Header
+from wcap.format import RECOVERED, End, FrameType, Rewriting
 from wcap.readable import EVERYTHING, Piece, Readable
 from wcap.rewrite.batches import compact, joined
+from wcap.rewrite.origins import end_of_hosts, of_hosts
 from wcap.writer import CHUNK_EVENTS, CHUNK_PAYLOAD, CaptureWriter, Target, encode_chunks
 
 
@@ -74,7 +75,7 @@ class Excerpt:
     Args:
         source: the other.
         target: anything with ``write``.
-        header: of the new capture.
+        done: what is done, for the header.
         where: what is kept, as far as it decides on gaps and on facts about processes.
         whole: whether all is kept, so that also what this version does not know may stay.
         salt: of the new capture; random unless a reproducible one is wanted.
@@ -87,7 +88,7 @@ class Excerpt:
         self,
         source: Readable,
         target: Target,
-        header: Header,
+        done: Rewriting,
         *,
         where: Filter = EVERYTHING,
         whole: bool = False,
@@ -96,7 +97,11 @@ class Excerpt:
         self._source = source
         self._where = where
         self._whole = whole
-        self._clock = header.clock
+        self._all = whole or done.what == "merge"
+        self._clock = source.header.clock
+        self._hosts = source.header.hosts
+        header = of_hosts(source.header, where)
+        header = replace(header, rewritten=(*header.rewritten, done))
         self._writer = CaptureWriter(target, header, salt=salt)
         self._kept: Counter[int] = Counter()
         self._results_lost = 0
@@ -111,9 +116,10 @@ class Excerpt:
 
     def miss(self, gap: Gap) -> None:
         """Take in a gap: it is kept if an event that is asked for may be among those lost."""
-        if not self._where.may_miss(gap):
+        if not self._where.may_miss(gap, self._hosts):
             return
-        rest = replace(self._where, since_ns=None, until_ns=None)
+        others = tuple(f for f in self._where.without if f != Filter(hosts=f.hosts))
+        rest = replace(self._where, since_ns=None, until_ns=None, hosts=None, without=others)
         if rest != EVERYTHING:
             named = Filter(pids=rest.pids, without=rest.without)
             by_pid = rest == named and all(f == Filter(pids=f.pids) for f in rest.without)
@@ -149,7 +155,7 @@ class Excerpt:
         self._flush()
         late = self._source.late_results
         rows = [(*event, *result) for event, result in late.items() if event in self._unfinished]
-        if self._whole:
+        if self._all:
             rows += [(*event, *result) for event, result in self._source.earlier_results.items()]
         self._writer.write_results(rows)
         self._write_gaps(self._pending)
@@ -222,16 +228,24 @@ class Excerpt:
             for gap in gaps:
                 left_out[gap.cpu] += sign * gap.count
         dropped = seen.results_lost - self._results_lost
-        named = [found for found in end.bypassed if self._where.may_be_of(found.pid, found.comm)]
+        end = end_of_hosts(end, source.header, self._where)
+        origins = tuple(map(self._told, end.origins))
         return replace(
-            end,
-            left_out={cpu: count for cpu, count in left_out.items() if count > 0},
+            self._told(end),
+            origins=origins,
+            left_out={
+                cpu: count for cpu, count in left_out.items() if count > 0 and cpu in end.sequences
+            },
             lost={cause: count for cause, count in lost.items() if count > 0},
             lost_results=_reduced(end.lost_results, dropped),
-            bypassed=tuple(named),
-            # What the user was told may name what is left out; the other keys have the facts.
-            warnings=end.warnings if self._whole else (),
         )
+
+    def _told(self, end: End) -> End:
+        """Return an end that tells of processes that are asked for."""
+        named = [found for found in end.bypassed if self._where.may_be_of(found.pid, found.comm)]
+        # What the user was told may name what is left out; the other keys have the facts.
+        warnings = end.warnings if self._all else ()
+        return replace(end, bypassed=tuple(named), warnings=warnings)
 
 
 def cause_counts(gaps: Iterable[Gap]) -> Counter[str]:
