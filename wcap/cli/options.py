@@ -156,11 +156,15 @@ def _refuse_terminal() -> None:
 
 @contextmanager
 def _opened(name: str, *, follow: bool) -> Iterator[Readable]:
+    from wcap.reader import open_capture
+
     if follow:
-        from wcap.follow import follow_capture as opening
+        from wcap.follow import follow_capture
+
+        capture = follow_capture(name, errors="salvage")
     else:
-        from wcap.reader import open_capture as opening
-    with opening(name, errors="salvage") as capture:
+        capture = open_capture(name, errors="salvage")
+    with capture:
         yield capture
 
 
