@@ -7,10 +7,13 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from wcap.errors import WcapError
+
+ROOT = Path(__file__).parents[1]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -25,22 +28,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _obstacle(item: pytest.Item) -> str | None:
     needed = [command for marker in item.iter_markers("needs") for command in marker.args]
-    missing = sorted(command for command in set(needed) if shutil.which(command) is None)
+    missing = sorted(one for one in set(needed) if not _is_there(one))
     if missing:
         return f"{', '.join(missing)} not installed: scripts/install-programs"
     return None if item.get_closest_marker("kernel") is None else recording_obstacle()
+
+
+def _is_there(needed: str) -> bool:
+    """Return whether a command is installed, or a path in this checkout is there."""
+    return (ROOT / needed).exists() if "/" in needed else shutil.which(needed) is not None
 
 
 @functools.cache
 def recording_obstacle() -> str | None:
     """Say what keeps this process from recording, or return None when nothing does."""
     try:
-        from wcap.recorder import kernel, probe
+        from wcap.recorder import compiler, kernel
 
         kernel.check_permission()
         kernel.has_ring_buffer()
         kernel.mount_tracefs()
-        probe.import_bcc()
+        compiler.import_bcc()
     except (ImportError, OSError, WcapError) as error:
         return str(error)
     return None

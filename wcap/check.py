@@ -15,9 +15,9 @@ from typing import BinaryIO
 from wcap.accounts import Accounts, Unexplained
 from wcap.chunk_check import Fault, chunk_faults, fault_of
 from wcap.chunk_summary import Summary
-from wcap.chunks import Chunk, decode_results
-from wcap.envelope import FORMAT_VERSION, MAGIC_SIZE
-from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError
+from wcap.chunks import MAX_RESULTS, Chunk, decode_results
+from wcap.envelope import ENVELOPE, FORMAT_VERSION
+from wcap.errors import FormatError, LimitError, TruncatedError
 from wcap.errors import UnsupportedVersionError as Unsupported
 from wcap.events import DAMAGE, Gap
 from wcap.fields import decode_map
@@ -25,17 +25,14 @@ from wcap.format import (
     FIRST_OPTIONAL_TYPE,
     End,
     FrameType,
-    Header,
     decode_end,
     decode_gaps,
-    decode_header,
 )
+from wcap.heading import take_header
 from wcap.index_check import Listing
 from wcap.index_frames import FOOTER_SIZE, decode_footer, decode_index
 from wcap.sources import Frame, StreamSource
 
-# SPEC.md section 9: late results of a whole capture.
-MAX_RESULTS = 1 << 20
 _FIRST_PRIVATE_TYPE = 112
 _SECTIONS = {
     FrameType.HEADER: "4.1",
@@ -93,18 +90,8 @@ class Check:
         self.version = (preamble.major, preamble.minor)
         self.frames = self.chunks = self.events = 0
         self._walk = self._source.frames()
-        first = next(self._walk, TruncatedError("cut short: no header", MAGIC_SIZE))
-        if isinstance(first, FormatError):
-            raise first
-        if first.envelope.type != FrameType.HEADER:
-            kind = first.envelope.type
-            raise CorruptionError(f"a header expected, frame type {kind} found", first.offset)
-        try:
-            self.header: Header = decode_header(first.body)
-        except FormatError as error:
-            raise error.at(first.offset) from error
-        self._first = first
-        self._place = (first.offset, 0)
+        self._first, self.header = take_header(self._walk)
+        self._place = (self._first.offset, 0)
         self._next = 0
         self._accounts = Accounts(self.header.after)
         self._gaps: list[Gap] = []
@@ -250,8 +237,9 @@ class Check:
 
     def _take_footer(self, frame: Frame) -> Iterator[Fault]:
         place = decode_footer(frame.body)
-        if len(frame.body) != FOOTER_SIZE - 18:
-            yield Fault(f"a footer of {len(frame.body)} bytes, 16 expected", "4.7")
+        length = FOOTER_SIZE - ENVELOPE.size
+        if len(frame.body) != length:
+            yield Fault(f"a footer of {len(frame.body)} bytes, {length} expected", "4.7")
         if place != self._listing.last_index and not self._listing.spoiled:
             expected = self._listing.last_index
             yield Fault(f"the footer points to byte {place}, {expected} expected", "4.7", "W10")

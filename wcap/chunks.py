@@ -26,6 +26,8 @@ from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understoo
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
 MAX_PAYLOAD = 48 << 20
+# SPEC.md section 9: late results of a whole capture, which readers of files keep.
+MAX_RESULTS = 1 << 20
 
 # Columns that nearly equal another one, and are stored as their difference from it.
 _MINUS = {"captured": "count", "returned": "count"}

@@ -39,10 +39,19 @@ def plan(file: FileSource) -> Plan:
     try:
         entries = _indexed(file)
     except FormatError as error:
-        surveyed = _survey(file)
+        surveyed = survey(file)
         surveyed.damage.insert(0, error)
         return surveyed
-    return _survey(file) if entries is None else Plan(entries, indexed=True)
+    return survey(file) if entries is None else Plan(entries, indexed=True)
+
+
+def hides_frames(file: FileSource, entry: IndexEntry) -> bool:
+    """Whether other whole frames lie where the index says that this one does, which is damaged."""
+    try:
+        place = file.next_whole(entry.offset)
+    except LimitError:
+        return False
+    return place is not None and place < entry.offset + entry.length
 
 
 def _indexed(file: FileSource) -> list[IndexEntry] | None:
@@ -78,10 +87,10 @@ def _indexed(file: FileSource) -> list[IndexEntry] | None:
     return [entry for part in reversed(parts) for entry in part]
 
 
-def _survey(file: FileSource) -> Plan:
+def survey(file: FileSource, start: int = MAGIC_SIZE, number: int = 0) -> Plan:
+    """Hop from envelope to envelope, from where the frame of this number should start."""
     found = Plan()
-    offset: int | None = MAGIC_SIZE
-    number = 0
+    offset: int | None = start
     footer = False
     while offset is not None and offset < file.size:
         try:

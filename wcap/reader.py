@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wcap.chunk_summary import Summary, decode_summary
-from wcap.chunks import Chunk, decode_results
+from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
 from wcap.errors import (
     CorruptionError,
     FormatError,
     LimitError,
-    TruncatedError,
     UnsupportedVersionError,
 )
 from wcap.events import Gap
@@ -32,15 +31,12 @@ from wcap.format import (
     FrameType,
     decode_end,
     decode_gaps,
-    decode_header,
 )
+from wcap.heading import header_in, take_header
 from wcap.index_frames import IndexEntry
-from wcap.plan import no_footer, plan, unexpected_number
+from wcap.plan import Plan, hides_frames, no_footer, plan, survey, unexpected_number
 from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.sources import FileSource, Frame, StreamSource
-
-# SPEC.md section 9: late results of a whole file; they are kept for when their chunk is read.
-MAX_RESULTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +77,16 @@ class Capture(Readable):
         if stream.seekable():
             self._file: FileSource | None = FileSource(stream)
             preamble = self._file.preamble
-            self._open(self._file.frame(MAGIC_SIZE))
-            self._plan(self._file)
+            self.header = header_in(self._file.frame(MAGIC_SIZE))
+            self._plan(self._file, plan(self._file))
         else:
             self._file = None
             pipe = StreamSource(stream)
             preamble = pipe.preamble
             self._frames = pipe.frames()
-            first = next(self._frames, TruncatedError("cut short: no header", MAGIC_SIZE))
-            if isinstance(first, FormatError):
-                raise first
-            self._open(first)
+            _, self.header = take_header(self._frames)
         self.version = (preamble.major, preamble.minor)
+        self._hosts = self.header.hosts
 
     @property
     def size(self) -> int | None:
@@ -125,11 +119,11 @@ class Capture(Readable):
                 if isinstance(found, Chunk):
                     yield found.summary
         else:
-            for place in self._chunks:
+            for index, place in enumerate(self._chunks):
                 self.position = place.entry.offset
                 if place.summary is not None:
                     yield place.summary
-                elif (chunk := self._chunk_at(self._file, place)) is not None:
+                elif (chunk := self._chunk_at(self._file, index)) is not None:
                     yield chunk.summary
         self._raise_damage()
 
@@ -160,30 +154,29 @@ class Capture(Readable):
         """Close the file."""
         self._stream.close()
 
-    def _open(self, frame: Frame) -> None:
-        if frame.envelope.type != FrameType.HEADER:
-            raise CorruptionError(
-                f"a header expected, frame type {frame.envelope.type} found", frame.offset
-            )
-        try:
-            self.header = decode_header(frame.body)
-            self._hosts = self.header.hosts
-        except FormatError as error:
-            raise error.at(frame.offset) from error
-
-    def _plan(self, file: FileSource) -> None:
-        found = plan(file)
+    def _plan(self, file: FileSource, found: Plan) -> None:
         self.indexed = found.indexed
         for error in found.damage:
             self._note(error)
         for entry in found.entries:
+            read = False
             with self._noting(entry.offset):
                 if entry.type == FrameType.EVENTS:
                     summary = None if entry.summary is None else decode_summary(entry.summary)
                     self._chunks.append(ChunkPlace(entry, summary))
                 elif entry.number > 0:  # the header, frame 0, was read first of all
                     self._take(_frame_at(file, entry))
+                read = True
+            if not read and found.indexed and hides_frames(file, entry):
+                self._forget_planned()
+                self._plan(file, survey(file))
+                return
         self.gaps.sort(key=lambda gap: gap.last_ns)
+
+    def _forget_planned(self) -> None:
+        for taken in (self.gaps, self._results, self.earlier_results, self._chunks):
+            taken.clear()
+        self.end = None
 
     def _take(self, frame: Frame) -> Chunk | None:
         """Take in a frame; only one with events is handed on."""
@@ -215,25 +208,33 @@ class Capture(Readable):
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
-        for place in self._chunks:
+        for index, place in enumerate(self._chunks):
             self.position = place.entry.offset
             if place.summary is not None and not self._may_match(where, place.summary):
                 yield place.summary
                 continue
-            chunk = self._chunk_at(file, place)
+            chunk = self._chunk_at(file, index)
             if chunk is not None:
                 yield chunk if self._may_match(where, chunk.summary) else chunk.summary
 
     def _may_match(self, where: Filter, summary: Summary) -> bool:
         return where.may_match(summary, self.header.clock.offset_ns, self._hosts)
 
-    def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
+    def _chunk_at(self, file: FileSource, index: int) -> Chunk | None:
+        """Read a chunk; where frames were moved, those that follow are looked for anew."""
+        place = self._chunks[index]
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
             chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk
+        if place.summary is not None and hides_frames(file, place.entry):
+            found = survey(file, place.entry.offset, place.entry.number)
+            for error in found.damage:
+                self._note(error)
+            chunks = [entry for entry in found.entries if entry.type == FrameType.EVENTS]
+            self._chunks[index + 1 :] = [ChunkPlace(entry, None) for entry in chunks]
         return None
 
     def _from_pipe(self, where: Filter) -> Iterator[Chunk | Summary | Gap]:

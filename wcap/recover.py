@@ -21,8 +21,7 @@ from wcap.accounts import Accounts, Unexplained
 from wcap.batch import COLUMNS, EventBatch
 from wcap.chunk_summary import encode_summary
 from wcap.chunks import Chunk, decode_results
-from wcap.envelope import MAGIC_SIZE
-from wcap.errors import CorruptionError, FormatError, TruncatedError, UnsupportedVersionError
+from wcap.errors import CorruptionError, FormatError, UnsupportedVersionError
 from wcap.events import DAMAGE, Gap
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
@@ -32,9 +31,9 @@ from wcap.format import (
     Rewriting,
     decode_end,
     decode_gaps,
-    decode_header,
     encode_end,
 )
+from wcap.heading import take_header
 from wcap.sources import Frame, StreamSource
 from wcap.writer import CaptureWriter
 
@@ -88,16 +87,7 @@ def recover(source: BinaryIO, target: BinaryIO, *, salt: int | None = None) -> R
 class _Recovery:
     def __init__(self, source: BinaryIO, target: BinaryIO, salt: int | None) -> None:
         self._frames = StreamSource(source).frames()
-        first = next(self._frames, TruncatedError("cut short: no header", MAGIC_SIZE))
-        if isinstance(first, FormatError):
-            raise first
-        if first.envelope.type != FrameType.HEADER:
-            kind = first.envelope.type
-            raise CorruptionError(f"a header expected, frame type {kind} found", first.offset)
-        try:
-            self._header = decode_header(first.body)
-        except FormatError as error:
-            raise error.at(first.offset) from error
+        first, self._header = take_header(self._frames)
         self._clock = self._header.clock
         done = Rewriting(RECOVER, "wcap", __version__)
         header = replace(self._header, rewritten=(*self._header.rewritten, done))

@@ -8,7 +8,7 @@ import pytest
 
 from wcap.cli import main
 from wcap.cli.parts import Parts
-from wcap.cli.record import _parse_ring
+from wcap.cli.recording import _kept
 from wcap.errors import UsageError
 
 SECOND = 1_000_000_000
@@ -150,4 +150,4 @@ def test_what_cannot_be_rotated_is_one_line(argv, told, folder, capsys):
     ],
 )
 def test_a_ring_is_so_large_and_so_old(given, kept):
-    assert _parse_ring(given) == kept
+    assert _kept(given) == kept

@@ -93,7 +93,7 @@ def test_without_bcc_one_line_says_how_to_get_it(found, expected, tmp_path, monk
 def test_the_distribution_s_bcc_is_found_behind_pypi_s(tmp_path):
     (tmp_path / "bcc").mkdir()
     (tmp_path / "bcc/__init__.py").write_text("lattice = True\n")
-    code = "from wcap.recorder.probe import import_bcc; print(import_bcc().BPF.__name__)"
+    code = "from wcap.recorder.compiler import import_bcc; print(import_bcc().BPF.__name__)"
 
     run = subprocess.run(
         [sys.executable, "-c", code],

@@ -40,19 +40,60 @@ def stopped():
     child.communicate()
 
 
+class Map:
+    """The map of the stopped, of this process only; with a pipe, others see what is done to it."""
+
+    def __init__(self, *pids, tell_to=None):
+        self.stopped = set(pids)
+        self.descriptors = [] if tell_to is None else [tell_to]
+
+    def pids(self):
+        return list(self.stopped)
+
+    def forget(self, pids):
+        self.stopped -= set(pids)
+        self._tell("forget")
+
+    def stop_nobody_any_more(self):
+        self._tell("disarm")
+
+    def _tell(self, what):
+        for descriptor in self.descriptors:
+            os.write(descriptor, f"{what} ".encode())
+
+
+def recorder_that(code):
+    """Start a recorder of its own whose map is `stopped`; it says when it is ready."""
+    text = (
+        "import os, signal, sys, time\n"
+        f"sys.path[:0] = {[str(Path(__file__).parent)]}\n"
+        "from test_stopping import BUFFER, Map, Stopper\n"
+        f"{code}\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    recorder = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert recorder.stdout.readline() == "ready\n"
+    return recorder
+
+
+def kill(recorder):
+    recorder.kill()
+    recorder.wait()
+    recorder.stdout.close()
+
+
 def test_the_stopped_go_on_when_the_buffer_is_nearly_empty_and_not_before(stopped):
-    taken = []
+    table = Map(stopped)
 
-    def take():
-        taken.append(stopped)
-        return [stopped]
-
-    stopper = Stopper(BUFFER, take, lambda: None, [])
+    stopper = Stopper(BUFFER, table)
     stopper.drained(LEFT)
-    assert (taken, is_stopped(stopped)) == ([], True)
+    assert (table.pids(), is_stopped(stopped)) == ([stopped], True)
 
     stopper.drained(LEFT - 1)
-    assert taken == [stopped]
+    assert table.pids() == []
     assert comes_to(lambda: not is_stopped(stopped))
     stopper.close()
 
@@ -60,68 +101,78 @@ def test_the_stopped_go_on_when_the_buffer_is_nearly_empty_and_not_before(stoppe
 def test_at_the_end_nobody_is_stopped_any_more_and_then_everyone_goes_on(stopped):
     reading, writing = os.pipe()
 
-    def take():
-        os.write(writing, b"take ")
-        return [stopped]
-
-    stopper = Stopper(BUFFER, take, lambda: os.write(writing, b"disarm ") and None, [writing])
+    stopper = Stopper(BUFFER, Map(stopped, tell_to=writing))
     stopper.close()
     os.close(writing)
     with os.fdopen(reading) as told:
         done = told.read().split()
 
-    assert done[:2] == ["disarm", "take"]
-    assert set(done[2:]) == {"take"}
+    assert done[:2] == ["disarm", "forget"]
+    assert set(done[2:]) == {"forget"}
     assert not is_stopped(stopped)
 
 
 def test_who_is_gone_meanwhile_is_passed_over(stopped):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    stopper = Stopper(BUFFER, lambda: [gone.pid, stopped], lambda: None, [])
+    stopper = Stopper(BUFFER, Map(gone.pid, stopped))
     stopper.drained(0)
 
     assert comes_to(lambda: not is_stopped(stopped))
     stopper.close()
 
 
+def test_more_than_there_is_room_for_go_on_in_turn(stopped):
+    nobody = range(1 << 30, (1 << 30) + 3000)  # above any pid
+    table = Map(*nobody, stopped)
+    stopper = Stopper(BUFFER, table)
+    for _ in range(3):
+        stopper.drained(0)
+
+    assert table.pids() == []
+    assert comes_to(lambda: not is_stopped(stopped))
+    stopper.close()
+
+
 def test_a_recorder_that_is_killed_leaves_nobody_stopped(stopped):
-    code = (
-        "import sys, time\n"
-        "from wcap.recorder.stopping import Stopper\n"
-        f"Stopper(1 << 20, lambda: [{stopped}], lambda: None, [])\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    recorder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert recorder.stdout.readline() == "ready\n"
+    recorder = recorder_that(f"stopper = Stopper(BUFFER, Map({stopped}))")
     assert is_stopped(stopped)
 
-    recorder.kill()
+    kill(recorder)
     assert comes_to(lambda: not is_stopped(stopped))
-    recorder.wait()
-    recorder.stdout.close()
+
+
+def test_a_recorder_that_is_killed_between_taking_out_and_signalling_leaves_nobody_stopped(stopped):
+    """The map is the kernel's: what was taken out of it, the guardian does not find there."""
+    code = (
+        "from multiprocessing import Value\n"
+        "class Killing(Map):\n"
+        "    forgotten = Value('b', 0)\n"
+        "    def pids(self):\n"
+        f"        return [] if self.forgotten.value else [{stopped}]\n"
+        "    def forget(self, pids):\n"
+        "        self.forgotten.value = 1\n"
+        "        if os.getpid() == recorder:\n"
+        "            print('ready', flush=True)\n"
+        "            os.kill(recorder, signal.SIGKILL)\n"
+        "recorder = os.getpid()\n"
+        "Stopper(BUFFER, Killing()).drained(0)\n"
+    )
+
+    kill(recorder_that(code))
+
+    assert comes_to(lambda: not is_stopped(stopped))
 
 
 def test_what_ends_a_recorder_from_a_terminal_does_not_end_its_guardian(stopped):
     """Ctrl-C goes to the whole process group: to the recorder, which ends in its own time."""
-    code = (
-        "import os, signal, time\n"
-        "from wcap.recorder.stopping import Stopper\n"
+    recorder = recorder_that(
         "signal.signal(signal.SIGINT, lambda number, frame: None)\n"
-        f"Stopper(1 << 20, lambda: [{stopped}], lambda: None, [])\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        f"stopper = Stopper(BUFFER, Map({stopped}))"
     )
-    recorder = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert recorder.stdout.readline() == "ready\n"
     os.killpg(recorder.pid, signal.SIGINT)
     time.sleep(0.2)
     assert is_stopped(stopped)
 
-    recorder.kill()
+    kill(recorder)
     assert comes_to(lambda: not is_stopped(stopped))
-    recorder.wait()
-    recorder.stdout.close()

@@ -115,8 +115,8 @@ def reading(*given: str, follow: bool = False) -> Iterator[Readable]:
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     names = find_captures(given)
-    if "-" in names and sys.stdin.isatty():
-        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
+    if "-" in names:
+        _refuse_terminal()
     if follow and len(names) > 1:
         raise UsageError(f"-f: one capture expected, {len(names)} given")
     name = names[0]
@@ -139,12 +139,32 @@ def reading(*given: str, follow: bool = False) -> Iterator[Readable]:
 
 
 @contextmanager
+def reading_bytes(name: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for ``-``, for a command that walks frame by frame."""
+    if name == "-":
+        _refuse_terminal()
+        yield sys.stdin.buffer
+    else:
+        with Path(name).open("rb") as stream:
+            yield stream
+
+
+def _refuse_terminal() -> None:
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
+
+
+@contextmanager
 def _opened(name: str, *, follow: bool) -> Iterator[Readable]:
-    from wcap.follow import follow_capture
     from wcap.reader import open_capture
 
-    open_it = follow_capture if follow else open_capture
-    with open_it(name, errors="salvage") as capture:
+    if follow:
+        from wcap.follow import follow_capture
+
+        capture = follow_capture(name, errors="salvage")
+    else:
+        capture = open_capture(name, errors="salvage")
+    with capture:
         yield capture
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import sys
 import time
@@ -31,7 +30,7 @@ from wcap.cli.choosing import (
     target_of,
 )
 from wcap.cli.destination import capture_output
-from wcap.cli.options import ForceOption, naming
+from wcap.cli.options import ForceOption
 from wcap.cli.parts import Parts
 from wcap.cli.recording import (
     AtOption,
@@ -50,6 +49,7 @@ from wcap.cli.recording import (
     SnaplenOption,
     SyscallOption,
     TransportOption,
+    settings_of,
 )
 from wcap.cli.status import ExitStatus
 from wcap.errors import UsageError
@@ -59,20 +59,9 @@ if TYPE_CHECKING:
     from wcap.recorder import Result, Session, Settings, Target
     from wcap.recorder.assemble import Cut
 
-# How a transport is called on the command line, and in a capture's header.
-_TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
-_MOMENTS = ("enter", "exit")
 # What stands for --print without a style.
 _DEFAULT_STYLE = "line"
 _DEFAULT_NAME = "wcap-%Y%m%d-%H%M%S.wcap"
-# Smaller parts would be little but headers and indexes.
-_LEAST_PART = 64 << 10
-_LEAST_PERIOD_NS = 1_000_000_000
-# What --ring takes. The case tells mebibytes from minutes.
-_RING_SIZE = re.compile(r"\d{1,9}[KMG](i?B)?", re.ASCII)
-_RING_TIME = re.compile(r"\d{1,9}(\.\d{1,9})?(s|m|min|h|d)", re.ASCII)
-# So much is kept in memory at most when only a time is given.
-_MOST_KEPT = 1 << 30
 
 
 def record(
@@ -126,7 +115,7 @@ def record(
 
     given: list[str] = context.obj
     _check_separator(command or [], given)
-    settings = _settings(
+    settings = settings_of(
         syscall=syscall,
         snaplen=snaplen,
         count=count,
@@ -166,103 +155,6 @@ def record(
     name = output or (_DEFAULT_NAME if timed else time.strftime(_DEFAULT_NAME))
     _check_output(name, print_style, several=settings.rotates or settings.keeps)
     _run(target, settings, name, given=given, force=force, print_style=print_style, say=say)
-
-
-def _settings(
-    *,
-    syscall: list[str] | None,
-    snaplen: str,
-    count: int | None,
-    duration: str | None,
-    buffer: str,
-    transport: str,
-    at: str,
-    lossless: bool,
-    fail_on_loss: bool,
-    part_size: str | None,
-    part_time: str | None,
-    part_count: int | None,
-    ring: str | None,
-) -> Settings:
-    """Read how to record.
-
-    Raises:
-        UsageError: an option does not take what was given.
-    """
-    from wcap.recorder import MAX_BUFFER, MAX_SNAPLEN, Settings
-    from wcap.syscalls import chosen_syscalls
-    from wcap.units import parse_duration, parse_size
-
-    for option, given, known in (("--transport", transport, _TRANSPORTS), ("--at", at, _MOMENTS)):
-        if given not in known:
-            raise UsageError(f"{option}: {', '.join(known)} expected, {given!r} found")
-    if lossless and transport == "perf":
-        raise UsageError("--lossless needs the ring buffer: leave out --transport perf")
-    with naming("--snaplen"):
-        kept = parse_size(snaplen)
-    if kept > MAX_SNAPLEN:
-        raise UsageError(f"--snaplen: 0 to {MAX_SNAPLEN} bytes expected, {snaplen} found")
-    with naming("--buffer"):
-        buffer_bytes = parse_size(buffer)
-    if not 0 < buffer_bytes <= MAX_BUFFER:
-        raise UsageError(f"--buffer: 1 byte to {MAX_BUFFER >> 30} GiB expected, {buffer} found")
-    with naming("--duration"):
-        duration_ns = None if duration is None else parse_duration(duration)
-    if duration_ns == 0:
-        raise UsageError("--duration: more than 0 expected")
-    with naming("-C"):
-        part_bytes = None if part_size is None else parse_size(part_size)
-    if part_bytes is not None and part_bytes < _LEAST_PART:
-        raise UsageError(f"-C: {_LEAST_PART >> 10}K or more expected, {part_size} found")
-    with naming("-G"):
-        part_ns = None if part_time is None else parse_duration(part_time)
-    if part_ns is not None and part_ns < _LEAST_PERIOD_NS:
-        raise UsageError(f"-G: a second or more expected, {part_time} found")
-    if part_count is not None and (part_bytes is None) == (part_ns is None):
-        raise UsageError("-W counts files: give -C SIZE or -G SECONDS with it, and not both")
-    if ring is not None and (part_bytes or part_ns):
-        raise UsageError("--ring keeps events in memory: leave out -C and -G")
-    kept_bytes, kept_ns = (None, None) if ring is None else _parse_ring(ring)
-    return Settings(
-        snaplen=kept or MAX_SNAPLEN,
-        buffer_bytes=buffer_bytes,
-        transport=_TRANSPORTS[transport],
-        most=count,
-        duration_ns=duration_ns,
-        syscalls=chosen_syscalls(syscall or ()),
-        at_exit=at == "exit",
-        lossless=lossless,
-        stop_on_loss=fail_on_loss,
-        part_bytes=part_bytes,
-        part_ns=part_ns,
-        part_count=part_count,
-        kept_bytes=kept_bytes,
-        kept_ns=kept_ns,
-    )
-
-
-def _parse_ring(given: str) -> tuple[int, int | None]:
-    """Read how much is kept in memory: bytes, and nanoseconds or None.
-
-    Raises:
-        UsageError: it is none, or too little.
-    """
-    from wcap.units import parse_duration, parse_size
-
-    size, age = _MOST_KEPT, None
-    for word in given.split(","):
-        if _RING_SIZE.fullmatch(word):
-            size = parse_size(word)
-        elif _RING_TIME.fullmatch(word):
-            age = parse_duration(word)
-        else:
-            raise UsageError(
-                f"--ring: a size such as 64M (K, M, G), a time such as 30s (s, m, h), or both as "
-                f"30s,64M expected, {given!r} found"
-            )
-    if size < _LEAST_PART or (age is not None and age < _LEAST_PERIOD_NS):
-        raise UsageError(f"--ring: 64K and a second or more expected, {given} found")
-    return size, age
 
 
 def with_print_style(argv: list[str]) -> list[str]:

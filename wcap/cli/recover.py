@@ -6,17 +6,16 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from wcap.cli.layout import plural
-from wcap.cli.options import ForceOption
+from wcap.cli.options import ForceOption, reading_bytes
 from wcap.cli.output import output, refuse_existing, refuse_terminal
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError, UsageError
+from wcap.errors import FormatError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -38,17 +37,14 @@ def recover(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wcap.recover import recover as rescue
 
-    if file == "-" and sys.stdin.isatty():
-        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
     refuse_terminal(output_file)
     to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
     if to_file:
         refuse_existing(output_file, force=force)
     shown = "standard input" if file == "-" else escape_text(file)
-    source = nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")  # noqa: SIM115
     # What is written is read again before it gets its name, or goes into a pipe.
     folder = output_file.parent if to_file else None
-    with source as stream, tempfile.TemporaryFile(dir=folder) as made:
+    with reading_bytes(file) as stream, tempfile.TemporaryFile(dir=folder) as made:
         try:
             done = rescue(stream, made)
         except FormatError as error:

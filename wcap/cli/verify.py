@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wcap.cli.layout import plural, print_json, print_lines
-from wcap.cli.options import find_captures
+from wcap.cli.options import find_captures, reading_bytes
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError, UsageError
+from wcap.errors import FormatError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -49,7 +46,7 @@ def _verify(name: str, *, json: bool) -> ExitStatus:
     found: list[Finding] = []
     total = 0
     try:
-        with _opened(name) as stream:
+        with reading_bytes(name) as stream:
             check = Check(stream)
             for finding in check.findings():
                 total += 1
@@ -72,17 +69,6 @@ def _verify(name: str, *, json: bool) -> ExitStatus:
             print_lines([f"{shown}: and {total - len(found):,} more"])
         print_lines([f"{shown}: {_verdict(check, total)}"])
     return ExitStatus.LOSS if total else ExitStatus.OK
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name != "-":
-        with Path(name).open("rb") as stream:
-            yield stream
-        return
-    if sys.stdin.isatty():
-        raise UsageError("standard input is a terminal: name a FILE, or pipe a capture in")
-    yield sys.stdin.buffer
 
 
 def _verdict(check: Check, findings: int) -> str:

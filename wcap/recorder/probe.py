@@ -1,36 +1,27 @@
-"""Loads the BPF program, attaches it and reads its maps: the only module that imports bcc."""
+"""Loads the BPF program, attaches it and reads its maps."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
-import importlib.util
 import os
 import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from wcap.errors import MissingDependencyError, ProbeError, UnsupportedKernelError
+from wcap.errors import UnsupportedKernelError
 from wcap.events import TARGET_KINDS
 from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
 from wcap.recorder.closing import leave_closing
+from wcap.recorder.compiler import explained, import_bcc, messages_kept
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
 from wcap.recorder.members import Layout, layout
 from wcap.syscalls import SYSCALLS
 
-# Where distributions put bcc's module, which a virtual environment does not see.
-_DISTRIBUTION = (
-    "/usr/lib/python3/dist-packages",
-    "/usr/lib/python3*/site-packages",
-    "/usr/lib64/python3*/site-packages",
-)
 # Why an event or a result was lost (SPEC.md section 14).
 BUFFER_FULL, OTHER = "buffer-full", "other"
 _FORK, _EXEC = "task:task_newtask", "sched:sched_process_exec"
@@ -135,7 +126,7 @@ class Probe:
             )
         self._runs: dict[int, dict[int, Run]] = {}
         os.environ["BCC_KERNEL_SOURCE"] = str(program.HEADERS)
-        with _compiler_messages() as messages:
+        with messages_kept() as messages:
             try:
                 self._bpf = bcc.BPF(
                     text=program.source(), cflags=_flags(options, self._cpus, self._layout)
@@ -150,7 +141,7 @@ class Probe:
                 module = ctypes.c_void_p(self._bpf.module)
                 self._state_size = bcc.lib.bpf_table_leaf_size(module, b"cpus")
             except Exception as error:  # bcc raises bare Exception
-                raise _explained(error, messages()) from error
+                raise explained(error, messages()) from error
 
     def _load_programs(self, bcc: ModuleType) -> None:
         programs = self._bpf.get_table("programs", ctypes.c_int, ctypes.c_int)
@@ -241,18 +232,10 @@ class Probe:
         self._bpf.cleanup()
 
     @property
-    def stopping_fds(self) -> list[int]:
-        """File descriptors of the maps that `take_stopped` and `end_exits` need."""
-        return [int(self._bpf[name].map_fd) for name in ("stopped", "phase")]
-
-    def take_stopped(self) -> list[int]:
-        """Return the processes that were stopped, and forget them."""
-        stopped = self._bpf["stopped"]
-        keys = list(stopped.keys())
-        for key in keys:
-            with contextlib.suppress(KeyError):
-                del stopped[key]
-        return [key.value for key in keys]
+    def stopped(self) -> StoppedMap:
+        """The processes that were stopped, with `ProbeOptions.stop_at`."""
+        descriptors = [int(self._bpf[name].map_fd) for name in ("stopped", "phase")]
+        return StoppedMap(self._bpf["stopped"], descriptors, self.end_exits)
 
     def losses(self) -> list[Losses]:
         """Return what each CPU lost so far."""
@@ -296,54 +279,30 @@ class Probe:
         }
 
     def _attach(self, tracepoint: str, function: str) -> None:
-        with _compiler_messages() as messages:
+        with messages_kept() as messages:
             try:
                 self._bpf.attach_tracepoint(tp=tracepoint, fn_name=function)
             except Exception as error:  # bcc raises bare Exception
-                raise _explained(error, messages()) from error
+                raise explained(error, messages()) from error
 
 
-def import_bcc() -> ModuleType:
-    """Find bcc: here, or where the distribution has it.
+@dataclass(frozen=True, slots=True)
+class StoppedMap:
+    """The map of the processes that the kernel side has stopped (`stopping.Stopped`)."""
 
-    Raises:
-        MissingDependencyError: it is not installed, or only PyPI's package of that name is.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        impostor = False
-        with contextlib.suppress(ImportError, OSError):  # OSError: without libbcc
-            module = importlib.import_module("bcc")
-            if hasattr(module, "BPF"):
-                return module
-            impostor = True
-        for pattern in _DISTRIBUTION:
-            for found in sorted(Path("/").glob(f"{pattern[1:]}/bcc/__init__.py")):
-                return _import_from(found)
-    hint = "apt install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
-    if impostor:
-        raise MissingDependencyError(
-            f"the bcc here is PyPI's, an unrelated package: pip uninstall bcc, then {hint}"
-        )
-    raise MissingDependencyError(f"bcc is not installed: {hint}; reading captures does not need it")
+    _table: Any
+    descriptors: Sequence[int]
+    stop_nobody_any_more: Callable[[], None]
 
+    def pids(self) -> list[int]:
+        """Return who is in the map."""
+        return [key.value for key in self._table.keys()]  # noqa: SIM118 (bcc's table)
 
-def _import_from(file: Path) -> ModuleType:
-    for name in [name for name in sys.modules if name == "bcc" or name.startswith("bcc.")]:
-        del sys.modules[name]
-    spec = importlib.util.spec_from_file_location(
-        "bcc", file, submodule_search_locations=[str(file.parent)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bcc"] = module
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, OSError) as error:
-        del sys.modules["bcc"]
-        raise MissingDependencyError(f"bcc in {file.parent} cannot be loaded: {error}") from error
-    return module
+    def forget(self, pids: Iterable[int]) -> None:
+        """Take them out of the map."""
+        for pid in pids:
+            with contextlib.suppress(KeyError):
+                del self._table[ctypes.c_uint32(pid)]
 
 
 def _enter(call: str) -> str:
@@ -393,30 +352,3 @@ def _named(losses: _Losses) -> Losses:
         targets=losses.targets,
         follows=losses.follows,
     )
-
-
-@contextlib.contextmanager
-def _compiler_messages() -> Iterator[Callable[[], str]]:
-    """Keep what clang and the verifier print to stderr; yield a function that returns it."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-
-        def messages() -> str:
-            kept.seek(0)
-            return kept.read().decode("utf-8", "replace")
-
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield messages
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def _explained(error: Exception, log: str) -> ProbeError:
-    """Sum up what clang or the verifier said in one line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line or "permitted" in line] or lines[-1:]
-    said = f": {telling[0]}" if telling else ""
-    return ProbeError(f"the BPF program was refused: {error}{said}", log)

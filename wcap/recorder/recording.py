@@ -131,6 +131,15 @@ class Recording:
         if self._watch is not None:
             self._watch(cut)
 
+    @property
+    def watched(self) -> bool:
+        """Whether anyone is shown what is delivered."""
+        return self._watch is not None
+
+    def note_lost_results(self, counted: Counter[str]) -> None:
+        """Take in what the kernel side counted, unless more are known to be missing."""
+        self.lost_results = max(self.lost_results, counted, key=Counter.total)
+
     def close(self, end: End) -> None:
         """Write the end of the capture."""
         self._keeper.close(end)

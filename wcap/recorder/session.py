@@ -149,17 +149,7 @@ class Session:
             ahead_of_others(),
             self._stopping(source) as drained,
         ):
-            pipeline = Pipeline(
-                source,
-                assembler,
-                self._clock.now,
-                recording.deliver,
-                lambda: self.stop("count"),
-                buffer_bytes=self._buffer_bytes,
-                most=self._settings.most,
-                batch_age_ns=_WATCHED_AGE_NS if watch else BATCH_AGE_NS,
-                drained=drained,
-            )
+            pipeline = self._pipeline(source, assembler, recording, drained)
             if isinstance(keeper, FlightRecorder):
                 self._dump = lambda: pipeline.flush(lambda: self._write_out(keeper, parts))
             try:
@@ -172,12 +162,29 @@ class Session:
             else:
                 sequences = assembler.numbered(self._probe.sequences())
                 recording.deliver(Cut(gaps=assembler.finish(sequences, self._clock.now())))
-                recording.lost_results = max(
-                    recording.lost_results, lost_results, key=Counter.total
-                )
+                recording.note_lost_results(lost_results)
             end = self._end(recording, sequences)
             recording.close(end)
             return recording.result(end, clock)
+
+    def _pipeline(
+        self,
+        source: Transport,
+        assembler: Assembler,
+        recording: Recording,
+        drained: Callable[[], None],
+    ) -> Pipeline:
+        return Pipeline(
+            source,
+            assembler,
+            self._clock.now,
+            recording.deliver,
+            lambda: self.stop("count"),
+            buffer_bytes=self._buffer_bytes,
+            most=self._settings.most,
+            batch_age_ns=_WATCHED_AGE_NS if recording.watched else BATCH_AGE_NS,
+            drained=drained,
+        )
 
     def _write_out(self, keeper: FlightRecorder, parts: PartFiles | None) -> None:
         """Write what is kept; where that fails, it stays in memory, and the recording goes on."""
@@ -261,12 +268,7 @@ class Session:
         if not (self._settings.lossless and isinstance(source, RingBuffer)):
             yield lambda: None
             return
-        stopper = Stopper(
-            self._buffer_bytes,
-            self._probe.take_stopped,
-            self._probe.end_exits,
-            self._probe.stopping_fds,
-        )
+        stopper = Stopper(self._buffer_bytes, self._probe.stopped)
         try:
             yield lambda: stopper.drained(source.filled)
         finally:
