@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgpack
@@ -18,9 +18,18 @@ from wcap.check import Check
 from wcap.events import Bypass, EventFlag, Gap, Target
 from wcap.exporters.jsonl import format_batch
 from wcap.filters import CommPattern, Filter
-from wcap.format import End, Header
+from wcap.format import Clock, End, Header
 from wcap.reader import Capture
+from wcap.rewrite import Merged, merge
 from wcap.summary import Facts, examine
+
+# Booted an hour earlier, at another anchor.
+OTHER = replace(
+    HEADER,
+    host="other",
+    boot_id="another",
+    clock=Clock("boottime", CLOCK.clock_ns * 2, STARTED_NS - 50),
+)
 
 # Every name is one that stands nowhere else, so that it can be looked for in bytes.
 WHO = [(100 + number, f"who-{number}-name") for number in range(4)]
@@ -169,3 +178,20 @@ def _spill(value: Any, into: io.BytesIO) -> None:
 
 def batches_in(made: Made) -> list[EventBatch]:
     return [step for step in made.steps if isinstance(step, EventBatch)]
+
+
+def merged(*captures: bytes) -> bytes:
+    target = io.BytesIO()
+    with Merged([opened(data) for data in captures], errors="salvage") as source:
+        merge(source, target, salt=0)
+    return target.getvalue()
+
+
+def in_order(events):
+    return sorted(events, key=lambda event: (event["time_ns"], event["cpu"], event["sequence"]))
+
+
+def moved(made, header=OTHER):
+    """Return the capture as another machine would have it: the same moments, its own clock."""
+    end = replace(made.end, clock_ns=made.end.wall_ns - header.clock.offset_ns)
+    return replace(made, header=header, end=end)

@@ -45,7 +45,7 @@ def test_a_mutated_body_gets_past_its_checksum():
 
 
 # Commands that write a capture, and say on standard error what they did.
-WRITING = ("recover", "cut", "merge")
+WRITING = ("recover", "cut", "merge", "split")
 
 
 def test_every_command_that_reads_is_in_the_table():

@@ -159,6 +159,8 @@ class Bypass:
         return f"process {self.pid} ({self.comm}) {what}"
 
 
+# SPEC.md section 14: the causes of gaps, and of lost results, that a recorder tells of.
+BUFFER_FULL, OTHER = "buffer-full", "other"
 # SPEC.md section 14: the cause of a gap whose events were lost when the file was damaged.
 DAMAGE = "damage"
 # The same, where a part of a recording was not at hand when the others were put together.

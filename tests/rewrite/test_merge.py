@@ -9,44 +9,32 @@ import pytest
 from bytesupport import written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewritesupport import FILTERS, events_of, facts_of, findings, gaps_of, opened, recorded
+from rewritesupport import (
+    FILTERS,
+    OTHER,
+    events_of,
+    facts_of,
+    findings,
+    gaps_of,
+    in_order,
+    merged,
+    moved,
+    opened,
+    recorded,
+)
 from support import CLOCK, HEADER, STARTED_NS, batch_of, write
 
 from wcap.errors import UsageError
 from wcap.events import MISSING_PART, EventFlag, Process
 from wcap.filters import Filter
 from wcap.format import Clock, End
-from wcap.rewrite import Merged, cut, merge
+from wcap.rewrite import Merged, cut
 
 SLOWLY = settings(deadline=None, max_examples=30)
-# Booted an hour earlier, at another anchor.
-OTHER = replace(
-    HEADER,
-    host="other",
-    boot_id="another",
-    clock=Clock("boottime", CLOCK.clock_ns * 2, STARTED_NS - 50),
-)
-
-
-def merged(*captures: bytes) -> bytes:
-    target = io.BytesIO()
-    with Merged([opened(data) for data in captures], errors="salvage") as source:
-        merge(source, target, salt=0)
-    return target.getvalue()
 
 
 def as_told(event, *, first_cpu=0):
     return {**event, "cpu": event["cpu"] + first_cpu}
-
-
-def in_order(events):
-    return sorted(events, key=lambda event: (event["time_ns"], event["cpu"], event["sequence"]))
-
-
-def moved(made, header=OTHER):
-    """Return the capture as another machine would have it: the same moments, its own clock."""
-    end = replace(made.end, clock_ns=made.end.wall_ns - header.clock.offset_ns)
-    return replace(made, header=header, end=end)
 
 
 @SLOWLY

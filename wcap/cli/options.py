@@ -106,11 +106,12 @@ def _is_piped(descriptor: int) -> bool:
 
 
 @contextmanager
-def reading(*given: str, follow: bool = False) -> Iterator[Readable]:
+def reading(*given: str, follow: bool = False, again: bool = False) -> Iterator[Readable]:
     """Open captures for a command, several as if they were one.
 
     At the end it says what is damaged, and exits with 3 if data is missing. With ``follow`` a file
-    that is being recorded is read until that ends.
+    that is being recorded is read until that ends; with ``again`` standard input can be read more
+    than once.
     """
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -122,6 +123,8 @@ def reading(*given: str, follow: bool = False) -> Iterator[Readable]:
     name = names[0]
     shown = "standard input" if name == "-" else escape_text(name)
     opened = _opened(name, follow=follow and name != "-") if len(names) == 1 else _merged(names)
+    if again and names == ["-"]:
+        opened = _whole_input()
     with _named(shown if len(names) == 1 else None), opened as capture:
         yield capture
         sys.stdout.flush()
@@ -189,8 +192,16 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
         yield merged
 
 
+@contextmanager
+def _whole_input() -> Iterator[Readable]:
+    from wcap.reader import Capture
+
+    with Capture(_spooled(), name="standard input", errors="salvage") as capture:
+        yield capture
+
+
 def _spooled() -> BinaryIO:
-    """Return what comes from standard input as a file, since several are read side by side."""
+    """Return what comes from standard input as a file, which can be read in any order."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  # who gets it closes it
     shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     file.seek(0)

@@ -11,12 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from wcap.events import BUFFER_FULL
 from wcap.fields import decode_map
 from wcap.format import Clock, End, FrameType, Header
-from wcap.recorder.assemble import Cut
-from wcap.recorder.probe import BUFFER_FULL
-from wcap.recorder.rotation import PartFiles, raise_to
-from wcap.recorder.seams import Slice, slices
+from wcap.rotation import PartFiles, raise_to
+from wcap.seams import Cut, Slice, slices
 from wcap.writer import CaptureWriter
 
 # What a slice takes in memory besides its frames.

@@ -57,11 +57,11 @@ class Merged(Readable):
         ends = [one.end for one in self._recordings]
         clock = headers[0].clock
         self._shifts: list[Shift] = []
-        first_cpu = 0
+        first_cpu = self._recordings[0].lowest
         for recording in self._recordings:
             delta_ns = recording.header.clock.offset_ns - clock.offset_ns
-            self._shifts.append(Shift(first_cpu, delta_ns))
-            first_cpu += recording.cpus
+            self._shifts.append(Shift(first_cpu - recording.lowest, delta_ns))
+            first_cpu += recording.cpus - recording.lowest
         if first_cpu > MAX_UINT32 + 1:
             raise UsageError("these captures have more CPU numbers than one can hold")
         self.header = merged_header(headers, self._shifts, [one.cpus for one in self._recordings])

@@ -78,7 +78,10 @@ class _MovedColumns(Mapping[str, Column]):
 
     def __getitem__(self, name: str) -> Column:
         column = self._batch.column(name)
-        return column + np.uint32(self._first_cpu) if name == "cpu" else column
+        if name != "cpu":
+            return column
+        moved: Column = (column.astype(np.int64) + self._first_cpu).astype(column.dtype)
+        return moved
 
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)

@@ -13,13 +13,15 @@ from itertools import pairwise
 
 from wcap.errors import UsageError
 from wcap.events import MISSING_PART, Gap
+from wcap.fields import MAX_UINT32
 from wcap.format import RECOVERED, Clock, End, Header, Rewriting, encode_header
 from wcap.reader import Capture
 from wcap.rewrite.excerpt import Seen, cause_counts
 
 SPLIT = "split"
-# What the pieces of a split differ in.
+# What the pieces of a split differ in, and which part of a recording it was that was split.
 PIECE = "piece"
+OF_PART = "of_part"
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class _Volume:
     header: Header
     end: End
     gaps: list[Gap]
+    lowest: int
     cpus: int
 
 
@@ -39,6 +42,7 @@ class Recording:
 
     Attributes:
         volumes: captures side by side, one volume after the other.
+        lowest: its lowest CPU number that may be used.
         cpus: one more than its highest CPU number.
         missing_parts: what is missing between its parts, in words.
         earlier_results: late results of events that are not at hand.
@@ -48,6 +52,7 @@ class Recording:
     header: Header
     end: End
     gaps: list[Gap]
+    lowest: int
     cpus: int
     missing_parts: list[str] = field(default_factory=list)
     earlier_results: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
@@ -107,7 +112,7 @@ def _piece(header: Header) -> tuple[Header, object] | None:
 def _volume(captures: list[Capture]) -> _Volume:
     events: Counter[int] = Counter()
     gaps: dict[tuple[int, int, int, str], Gap] = {}
-    ends, cpus, numbers = [], 0, set()
+    ends, lowest, cpus, numbers = [], MAX_UINT32, 0, set()
     for capture in captures:
         found = _piece(capture.header)
         if found is not None and found[1] in numbers:
@@ -118,20 +123,27 @@ def _volume(captures: list[Capture]) -> _Volume:
             seen.add(summary)
         events.update(seen.events)
         for gap in capture.gaps:
-            gaps[gap.cpu, gap.first_sequence, gap.last_sequence, gap.cause] = gap
+            place = (gap.cpu, gap.first_sequence, gap.last_sequence, gap.cause)
+            known = gaps[place].processes if place in gaps else ()
+            whose = tuple(dict.fromkeys((*known, *gap.processes)))
+            gaps[place] = replace(gap, processes=whose)
         end = seen.end(capture.gaps) if capture.end is None else capture.end
         if capture.end is None:
             end = replace(end, lost=dict(cause_counts(capture.gaps)))
         ends.append(end)
-        reached = (*seen.reached, *end.sequences, *(gap.cpu for gap in capture.gaps), 0)
-        origins = [origin.first_cpu + origin.cpus for origin in capture.header.origins]
-        cpus = max(cpus, max(reached) + 1, *origins)
+        reached = {*seen.reached, *end.sequences, *(gap.cpu for gap in capture.gaps)}
+        for origin in capture.header.origins:
+            reached |= {origin.first_cpu, origin.first_cpu + origin.cpus - 1}
+        if not capture.header.origins:
+            reached.add(0)
+        lowest = min(lowest, *reached)
+        cpus = max(cpus, max(reached) + 1)
     if len(captures) == 1:
-        return _Volume(captures, captures[0].header, ends[0], list(capture.gaps), cpus)
+        return _Volume(captures, captures[0].header, ends[0], list(capture.gaps), lowest, cpus)
     common = _piece(captures[0].header)
     assert common is not None
     end = _side_by_side(ends, events, list(gaps.values()), common[0])
-    return _Volume(captures, common[0], end, list(gaps.values()), cpus)
+    return _Volume(captures, common[0], end, list(gaps.values()), lowest, cpus)
 
 
 def _side_by_side(
@@ -171,7 +183,9 @@ def _recording(volumes: list[_Volume]) -> Recording:
             )
     header = first.header
     if len(volumes) > 1 and header.part == 1:
-        header = replace(header, part=None)
+        last_done = header.rewritten[-1] if header.rewritten else Rewriting("")
+        was_part = last_done.asked.get(OF_PART) if last_done.what == SPLIT else None
+        header = replace(header, part=was_part)
     end = last.end
     if len(volumes) > 1:
         left_out: Counter[int] = Counter()
@@ -192,6 +206,7 @@ def _recording(volumes: list[_Volume]) -> Recording:
         header,
         end,
         gaps,
+        min(volume.lowest for volume in volumes),
         max(volume.cpus for volume in volumes),
         missing,
     )
