@@ -54,6 +54,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
 
     Raises:
         LimitError: it exceeds a limit of SPEC.md section 9.
+        CorruptionError: a time is beyond what the capture's clock can tell.
     """
     for what, size, limit in (
         ("events", len(batch), MAX_EVENTS),
@@ -63,6 +64,8 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
             raise LimitError(f"a chunk of {size} {what}, {limit} allowed")
     batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
+    for moment in (summary["first_ns"], summary["last_ns"]):
+        within("a time on the capture's clock", moment, -MAX_INT64 - 1, MAX_INT64)
     body = {
         "summary": summary,
         **encode_tables(batch, names),
