@@ -79,9 +79,8 @@ def test_a_mutated_capture_is_read_or_refused_by_every_reader(tmp_path, seed_fil
 def test_the_largest_numbers_are_read_by_every_command(command, name):
     """Found by fuzzing: sums of bytes and differences of times left 64 bits in `stats`."""
     status, out, err = run([*command, str(ROOT / f"samples/vectors/valid/{name}.wcap")])
-    if command[0] == "merge" and name == "times-extreme":  # no clock tells its times and others
-        assert status == 1
-        assert err.endswith("9223372036854775807 expected\n")
+    if command[0] == "merge" and name == "times-extreme":  # no clock but its own has room for it
+        assert (status, out) == (1, "")
         return
     assert status in (0, 3)
     assert status == 3 or err == "" or command[0] in WRITING

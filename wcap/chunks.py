@@ -53,8 +53,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
         The body of an EVENTS frame, and its summary, which the index repeats.
 
     Raises:
-        LimitError: it exceeds a limit of SPEC.md section 9.
-        CorruptionError: a time is beyond what the capture's clock can tell.
+        LimitError: it exceeds a limit of SPEC.md section 9, or a time the capture's clock.
     """
     for what, size, limit in (
         ("events", len(batch), MAX_EVENTS),
@@ -65,7 +64,8 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
     batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
     for moment in (summary["first_ns"], summary["last_ns"]):
-        within("a time on the capture's clock", moment, -MAX_INT64 - 1, MAX_INT64)
+        if not -MAX_INT64 - 1 <= moment <= MAX_INT64:
+            raise LimitError(f"a time of {moment} ns on the capture's clock, 64 bits allowed")
     body = {
         "summary": summary,
         **encode_tables(batch, names),

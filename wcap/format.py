@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
-from wcap.errors import CorruptionError
+from wcap.errors import CorruptionError, LimitError
 from wcap.events import Bypass, Gap
 from wcap.fields import (
     MAX_INT64,
@@ -268,14 +268,17 @@ def decode_gaps(body: bytes, clock: Clock) -> list[Gap]:
 
 
 def _encode_gap(gap: Gap, clock: Clock) -> dict[str, Any]:
+    first_ns, last_ns = gap.first_ns - clock.offset_ns, gap.last_ns - clock.offset_ns
+    if first_ns < -MAX_INT64 - 1 or last_ns > MAX_INT64:
+        raise LimitError("the time of a gap does not fit into 64 bits on the capture's clock")
     return without_absent(
         {
             "cpu": gap.cpu,
             "first_sequence": gap.first_sequence,
             "last_sequence": gap.last_sequence,
             "count": gap.count,
-            "first_ns": gap.first_ns - clock.offset_ns,
-            "last_ns": gap.last_ns - clock.offset_ns,
+            "first_ns": first_ns,
+            "last_ns": last_ns,
             "cause": gap.cause,
             "processes": [list(row) for row in gap.processes] or None,
         }

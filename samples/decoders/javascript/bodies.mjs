@@ -24,6 +24,23 @@ export function wallTime(header, time) {
 }
 
 export function readHeader(map) {
+  const recording = readRecording(map);
+  let end = 0n;
+  const origins = (optional(map, 'origins', list(object)) ?? []).map((origin) => {
+    const first = required(origin, 'first_cpu', int(end, 2n ** 32n - 1n));
+    end = first + required(origin, 'cpus', int(1n, 2n ** 32n - first));
+    return { first, end, host: readRecording(origin).host };
+  });
+  return { ...recording, origins };
+}
+
+/** The host of the recording that a CPU number belongs to; undefined when unknown. */
+export function hostOf(header, cpu) {
+  if (header.origins.length === 0) return header.host;
+  return header.origins.find(({ first, end }) => cpu >= first && cpu < end)?.host;
+}
+
+function readRecording(map) {
   const clock = required(map, 'clock', object);
   required(clock, 'name', str);
   const [c, w] = required(clock, 'anchor', anchor);
@@ -36,7 +53,12 @@ export function readHeader(map) {
   optional(map, 'warnings', list(str));
   optional(map, 'part', int(1n));
   const after = new Map(optional(map, 'after', lasts));
-  return { shift: w - c, after };
+  for (const done of optional(map, 'rewritten', list(object)) ?? []) {
+    required(done, 'what', str);
+    for (const key of ['tool', 'version']) optional(done, key, str);
+    optional(done, 'asked', free);
+  }
+  return { shift: w - c, after, host: optional(map, 'host', str) };
 }
 
 export function readGaps(map, header) {
@@ -66,9 +88,16 @@ export function readResults(map) {
 }
 
 export function readEnd(map) {
+  readEnding(map);
+  required(map, 'sequences', totals);
+  optional(map, 'left_out', totals);
+  for (const origin of optional(map, 'origins', list(object)) ?? []) readEnding(origin);
+}
+
+/** How a recording ended. */
+function readEnding(map) {
   required(map, 'reason', str);
   required(map, 'anchor', anchor);
-  required(map, 'sequences', totals);
   for (const key of ['lost', 'lost_results']) optional(map, key, mapOf(natural));
   optional(map, 'unfollowed', natural);
   optional(map, 'exit_status', int(-(2n ** 31n), 2n ** 31n - 1n));

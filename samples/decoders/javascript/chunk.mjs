@@ -1,6 +1,6 @@
 // One EVENTS frame (sections 4.2 and 5): tables, columns and payload, checked, and the events that they make.
 
-import { wallTime } from './bodies.mjs';
+import { hostOf, wallTime } from './bodies.mjs';
 import { decodeColumns, EVENT_COLUMNS } from './columns.mjs';
 import { corruption, Fault, UNSUPPORTED } from './fault.mjs';
 import { bin, int, list, object, optional, required, str, tuple, uint32, yes } from './fields.mjs';
@@ -113,6 +113,7 @@ function* makeEvents(columns, tables, payload, rows, header) {
     const has = (name) => (flags & BIT[name]) !== 0n;
     yield {
       time: wallTime(header, columns.time_ns[row]),
+      host: hostOf(header, BigInt(columns.cpu[row])),
       process: at('process', row),
       comm: at('comm', row),
       syscall: at('syscall', row),

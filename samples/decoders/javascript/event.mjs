@@ -29,6 +29,7 @@ export function eventLine(event) {
     source_fd: event.sourceFd,
     source: shown(event.source?.name),
     address: shown(event.address),
+    host: event.host,
     text: noPayload ? null : text.decode(payload),
     data_b64: noPayload ? null : Buffer.from(payload).toString('base64'),
   });
