@@ -1,5 +1,5 @@
 # Everything here sets itself up first: `make demo` and `make test` are all that a new machine needs.
-.PHONY: help setup demo test truth check bench fuzz samples lock wheel-test
+.PHONY: help setup demo test truth check bench crash fuzz samples lock wheel-test
 python := .venv/bin/python
 atheris := atheris==3.0.0  # nothing but `make fuzz` needs it
 
@@ -18,6 +18,9 @@ test: setup  ## run every test; those that record need root
 truth: setup  ## compare what real programs write with what strace sees; takes minutes
 	@scripts/install-programs
 	PYTHONPATH=tests $(python) -m truth --rounds $(or $(ROUNDS),1) $(TRUTH)
+
+crash: setup  ## kill recorders at MOMENTS=100 random moments under load, and read what they leave
+	PYTHONPATH=tests $(python) -m crash --moments $(or $(MOMENTS),100) --seed $(or $(SEED),1)
 
 check: setup  ## formatting, lint, types and layers
 	$(python) -m ruff format --check

@@ -53,7 +53,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
         The body of an EVENTS frame, and its summary, which the index repeats.
 
     Raises:
-        LimitError: it exceeds a limit of SPEC.md section 9.
+        LimitError: it exceeds a limit of SPEC.md section 9, or a time the capture's clock.
     """
     for what, size, limit in (
         ("events", len(batch), MAX_EVENTS),

@@ -18,7 +18,8 @@ CLOCK = Clock("boottime", 0, 0)
 # Long enough that only a thread that hangs is not done by then.
 PATIENCE = 30.0
 NOW = 3600 * 10**9
-HOUR = NOW
+HOUR = 2 * NOW  # more than any write here is old
+MS = 10**6
 
 
 class Spans:
@@ -208,25 +209,72 @@ def test_a_batch_is_delivered_when_it_holds_enough_bytes(made, monkeypatch):
     assert taker.sizes == [2]
 
 
-def test_a_batch_is_delivered_when_it_is_old_enough(made):
+def test_a_batch_is_delivered_when_its_oldest_write_is_old_enough(made):
     clock, spans, taker = FakeClock(), Spans(), Taker()
-    running = made(spans, taker, clock=clock, age=1000)
+    running = made(spans, taker, clock=clock, age=20 * MS)
     running.start()
 
-    spans.give(span_of(*written(b"first")))
+    # What waited in the kernel's buffer has waited already.
+    spans.give(span_of(*written(b"first", time_ns=NOW - 10 * MS)))
     spans.wait_for_looks()
-    clock.advance(999)
+    clock.advance(10 * MS - 1)
     spans.wait_for_looks()
     assert taker.sizes == []
-    clock.step = 1
+    clock.advance(1)
     taker.wait_for_batches(1)
-    clock.step = 0
-    spans.give(span_of(*written(b"second", time_ns=NOW - 10**9 + 10)))
+    spans.give(span_of(*written(b"second", time_ns=NOW + 10 * MS)))
     spans.wait_for_looks()
     assert taker.sizes == [1]
 
     running.stop()
     assert taker.payloads == [b"first", b"second"]
+
+
+def test_a_recorder_that_is_behind_does_not_make_a_batch_of_each_look(made):
+    clock, spans, taker = FakeClock(), Spans(), Taker()
+    running = made(spans, taker, clock=clock, age=20 * MS)
+    running.start()
+
+    spans.give(span_of(*written(b"first", time_ns=NOW - HOUR // 4)))
+    taker.wait_for_batches(1)
+    spans.give(span_of(*written(b"second", time_ns=NOW - HOUR // 4 + 1)))
+    spans.wait_for_looks()
+    clock.advance(10 * MS - 1)
+    spans.give(span_of(*written(b"third", time_ns=NOW - HOUR // 4 + 2)))
+    spans.wait_for_looks()
+    assert taker.sizes == [1]
+    clock.advance(1)
+    taker.wait_for_batches(2)
+
+    running.stop()
+    assert taker.sizes == [1, 2]
+
+
+def test_a_machine_that_slept_hands_on_what_it_had_and_goes_on(made):
+    """SPEC.md section 6: the clock of a recording goes on during suspend"""
+    clock, spans, taker = FakeClock(), Spans(), Taker()
+    running = made(spans, taker, clock=clock, age=10**9)
+    running.start()
+    spans.give(
+        span_of(
+            *written(b"before", time_ns=NOW),
+            enter(b"under way", time_ns=NOW + 1, tid=2, sequence=next(numbers)),
+        )
+    )
+    spans.wait_for_looks()
+    assert taker.sizes == []
+
+    clock.advance(8 * 3600 * 10**9)
+    clock.step = 10 * MS
+    taker.wait_for_batches(1)
+    clock.step = 0
+    woken = clock()
+    spans.give(span_of(leave(9, tid=2, time_ns=woken), *written(b"after", time_ns=woken + 1)))
+
+    running.stop()
+    assert taker.payloads == [b"before", b"under way", b"after"]
+    [late] = [result for cut in taker.cuts for result in cut.results]
+    assert late[2:] == (9, woken - NOW - 1)
 
 
 def test_the_newest_writes_wait_until_all_cpus_have_handed_over_older_ones(made):
@@ -240,11 +288,9 @@ def test_the_newest_writes_wait_until_all_cpus_have_handed_over_older_ones(made)
             *written(b"new", time_ns=NOW),
         )
     )
-    spans.wait_for_looks()
-    clock.step = 10
     taker.wait_for_batches(1)
     assert taker.payloads == [b"settled"]
-    clock.advance(pipeline._SETTLED_NS)
+    clock.advance(pipeline._SETTLED_NS + 1)
     taker.wait_for_batches(2)
 
     running.stop()

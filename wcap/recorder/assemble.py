@@ -69,6 +69,7 @@ class Assembler:
 
     Attributes:
         waiting, waiting_bytes: calls fed and not handed on yet, and bytes of payload.
+        oldest_ns: the earliest time of one that waits, on the capture's clock; None if none does.
         latest_ns: the latest time of a call fed, on the capture's clock.
     """
 
@@ -98,6 +99,7 @@ class Assembler:
         self._open: dict[int, list[_Open]] = {}
         self.waiting = 0
         self.waiting_bytes = 0
+        self.oldest_ns: int | None = None
         self.latest_ns = 0
 
     def feed(self, span: Span) -> None:
@@ -118,6 +120,8 @@ class Assembler:
                 enters = self._paths.keep(enters)
         if len(enters.order):
             self._enters.append(enters)
+            earliest_ns = int(enters.time_ns.min())
+            self.oldest_ns = min(self.oldest_ns or earliest_ns, earliest_ns)
         if len(decoded.exits.order):
             self._exits.append(decoded.exits)
         self.waiting += len(enters.order)
@@ -215,9 +219,11 @@ class Assembler:
     ) -> None:
         """Keep writes for the next batch, and the ends that belong to them."""
         self.waiting, self.waiting_bytes = len(rows), 0
+        self.oldest_ns = None
         if not len(rows):
             return
         held = some_enters(enters, rows)
+        self.oldest_ns = int(held.time_ns.min())
         self.waiting_bytes = len(held.payload)
         self._enters = [held]
         ends = joined.ends[rows]

@@ -19,7 +19,9 @@ from wcap.recorder.pauses import Pauses
 from wcap.recorder.records import Span
 from wcap.seams import Cut
 
-# A batch is cut at this many writes, this many bytes, or this age.
+# A batch is cut at this many writes, this many bytes, or this age of its oldest write, which counts
+# from the write itself: what waited in the kernel's buffer has waited already. Writes that are held
+# for a call under way do not make a batch of each, so between two cuts lies half the age.
 BATCH_EVENTS = 1 << 17
 BATCH_BYTES = 8 << 20
 BATCH_AGE_NS = 1_000_000_000
@@ -64,7 +66,7 @@ class Pipeline:
         ended: called when there is no point in going on: enough events, or an error.
         buffer_bytes: size of the kernel's buffer.
         most: deliver no more events than this.
-        batch_age_ns: how old a batch may get before it is delivered.
+        batch_age_ns: how old a write may get, and by half more, before its batch is delivered.
         drained: called after each look into the buffer.
 
     Attributes:
@@ -94,6 +96,7 @@ class Pipeline:
         self._most = most
         self._batch_age_ns = batch_age_ns
         self._idle_ns = 0
+        self._last_cut_ns = 0
         self._pauses = Pauses(buffer_bytes)
         self._asked: tuple[int, Callable[[], None]] | None = None
         self._queue: queue.Queue[_Drained] = queue.Queue(_QUEUE_SPANS)
@@ -170,10 +173,11 @@ class Pipeline:
                 self._idle_ns = drained.moment_ns
             elif not self.enough:
                 self._assembler.feed(drained.span)
-                oldest_ns = oldest_ns or self._clock()
+                # Late results have no write that waits with them.
+                oldest_ns = self._assembler.oldest_ns or oldest_ns or self._clock()
             if drained.last or self._due(oldest_ns):
                 self._cut(last=drained.last)
-                oldest_ns = self._clock() if self._assembler.waiting else None
+                oldest_ns = self._assembler.oldest_ns
             self._answer(drained)
             if drained.last:
                 return
@@ -192,18 +196,22 @@ class Pipeline:
     def _due(self, oldest_ns: int | None) -> bool:
         if oldest_ns is None:
             return False
+        assembler = self._assembler
         wanted = BATCH_EVENTS if self._most is None else min(BATCH_EVENTS, self._most)
+        now_ns = self._clock()
+        old = now_ns - oldest_ns >= self._batch_age_ns
         return (
-            self._assembler.waiting >= wanted
-            or self._assembler.waiting_bytes >= BATCH_BYTES
-            or self._clock() - oldest_ns >= self._batch_age_ns
+            assembler.waiting >= wanted
+            or assembler.waiting_bytes >= BATCH_BYTES
+            or (old and now_ns - self._last_cut_ns >= self._batch_age_ns // 2)
         )
 
     def _cut(self, *, last: bool, now_ns: int | None = None) -> None:
         if self.enough:
             return
         settled = max(self._idle_ns, self._assembler.latest_ns) - _SETTLED_NS
-        now_ns = self._clock() if now_ns is None else now_ns
+        self._last_cut_ns = self._clock()
+        now_ns = self._last_cut_ns if now_ns is None else now_ns
         cut = self._assembler.cut(now_ns, settled, last=last, most=self._most)
         self._deliver(cut)
         if self._most is not None and cut.batch is not None:
