@@ -49,9 +49,11 @@ def hides_frames(file: FileSource, entry: IndexEntry) -> bool:
     """Whether other whole frames lie where the index says that this one does, which is damaged."""
     try:
         place = file.next_whole(entry.offset)
+        if place is None or place >= entry.offset + entry.length:
+            return False
+        return place != entry.offset or file.envelope(place).number != entry.number
     except LimitError:
         return False
-    return place is not None and place < entry.offset + entry.length
 
 
 def _indexed(file: FileSource) -> list[IndexEntry] | None:
