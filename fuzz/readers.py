@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from wcap.cli import main
 from wcap.errors import FormatError
 from wcap.reader import Capture
 
+_SPLIT = Path(tempfile.gettempdir()) / f"wcap-fuzz-{os.getpid()}" / "split.wcap"
+_SPLIT.parent.mkdir(exist_ok=True)
+_SAMPLE = Path(__file__).parents[1] / "samples" / "hello.wcap"
 # Every command that reads a capture, in every way in which it prints. One a line: add what is new.
 COMMANDS = (
     ("show",),
@@ -36,6 +41,11 @@ COMMANDS = (
     ("verify",),
     ("verify", "--json"),
     ("recover", "-o", "/dev/null"),
+    ("cut", "-o", "/dev/null"),
+    ("merge", str(_SAMPLE), "-o", "/dev/null"),
+    ("split", "--size", "400", "--force", "-o", str(_SPLIT)),
+    ("split", "--process", "--force", "-o", str(_SPLIT)),
+    ("cut", "--comm", "s*", "--events", "2-", "-o", "/dev/null"),
 )
 # Their output is what the programs wrote, for a pipe; a terminal gets it through a guard.
 _RAW = (("replay", "--no-delay"), ("show", "--text"))

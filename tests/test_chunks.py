@@ -143,7 +143,7 @@ BAD_TABLES = [
             {"leader": "text"},
             {"ppid": -5},
             {"uid": 2**32},
-            {"start_ns": -1},
+            {"start_ns": 1 << 63},
             {"exe": 1},
             {"cmdline": b"a"},
             {"cmdline": ["a"]},

@@ -136,7 +136,7 @@ def test_a_json_line_holds_all_that_is_known_in_a_fixed_order():
         f'{{"time_ns":{STARTED_NS},"pid":7,"tid":8,"ppid":6,"comm":"nginx","syscall":"write",'
         '"fd":2,"count":9,"captured":4,"returned":5,"duration_ns":1500,"cpu":3,"sequence":1,'
         '"flags":["truncated","read_at_exit"],"target":null,"target_kind":null,"offset":null,'
-        '"source_fd":null,"source":null,"address":null,'
+        '"source_fd":null,"source":null,"address":null,"host":null,'
         '"text":"hi\\ufffd\\n","data_b64":"aGn/Cg=="}\n'
     )
 
@@ -184,11 +184,11 @@ def test_csv_has_the_place_between_flags_and_payload_and_empty_cells_for_what_is
         ),
     ).split("\r\n")[:-1]
 
-    assert header.endswith(f",flags,{','.join(PLACES)},text")
+    assert header.endswith(f",flags,{','.join(PLACES)},host,text")
     assert [row.split(",", 14)[14] for row in rows] == [
-        ',"/var/log/x (deleted)","file",-1,,,,"x"',
-        ',,,,,,,"x"',
-        ',"udp [::1]:5→[::1]:80","udp",,4,"/var/log/x (deleted)","/run/a,b","x"',
+        ',"/var/log/x (deleted)","file",-1,,,,,"x"',
+        ',,,,,,,,"x"',
+        ',"udp [::1]:5→[::1]:80","udp",,4,"/var/log/x (deleted)","/run/a,b",,"x"',
     ]
 
 
@@ -302,9 +302,9 @@ def test_csv_has_a_header_and_ends_its_lines_as_rfc_4180_says():
 
     assert text == (
         "time,time_ns,pid,tid,ppid,comm,syscall,fd,count,captured,returned,duration_ns,cpu,"
-        "sequence,flags,target,target_kind,offset,source_fd,source,address,text\r\n"
+        "sequence,flags,target,target_kind,offset,source_fd,source,address,host,text\r\n"
         f"2026-01-02T03:04:05.000000000Z,{STARTED_NS},100,100,1,"
-        '"hello","write",2,9,6,9,1500,0,1,truncated,,,,,,,"a ""b""\\n"\r\n'
+        '"hello","write",2,9,6,9,1500,0,1,truncated,,,,,,,,"a ""b""\\n"\r\n'
     )
 
 
@@ -396,9 +396,9 @@ def test_what_is_unknown_is_an_empty_cell():
     (row,) = csv_rows(batch, data="text,base64,hex")
 
     assert [name for name, cell in row.items() if cell == ""] == [
-        "ppid", "returned", "duration_ns", *PLACES, "text", "data_b64", "data_hex",
+        "ppid", "returned", "duration_ns", *PLACES, "host", "text", "data_b64", "data_hex",
     ]  # fmt: skip
-    assert exported("csv", batch).endswith("unreadable result_lost,,,,,,,\r\n")
+    assert exported("csv", batch).endswith("unreadable result_lost,,,,,,,,\r\n")
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,23 @@ from wcap.errors import CorruptionError
 from wcap.events import Bypass
 from wcap.fields import text
 from wcap.format import (
-    FOOTER_SIZE,
     Clock,
     End,
     Header,
-    Index,
-    IndexEntry,
     decode_end,
-    decode_footer,
     decode_gaps,
     decode_header,
-    decode_index,
     encode_end,
-    encode_footer,
     encode_gaps,
     encode_header,
+)
+from wcap.index_frames import (
+    FOOTER_SIZE,
+    Index,
+    IndexEntry,
+    decode_footer,
+    decode_index,
+    encode_footer,
     encode_index,
 )
 

@@ -14,14 +14,8 @@ from wcap.envelope import (
     encode_frame,
 )
 from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError
-from wcap.format import (
-    FOOTER_SIZE,
-    FrameType,
-    Index,
-    IndexEntry,
-    encode_footer,
-    encode_index,
-)
+from wcap.format import FrameType
+from wcap.index_frames import FOOTER_SIZE, Index, IndexEntry, encode_footer, encode_index
 from wcap.plan import Plan, plan
 from wcap.sources import FileSource
 

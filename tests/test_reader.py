@@ -36,19 +36,8 @@ from wcap.errors import (
 )
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
-from wcap.format import (
-    Clock,
-    End,
-    FrameType,
-    Header,
-    Index,
-    IndexEntry,
-    encode_end,
-    encode_footer,
-    encode_gaps,
-    encode_header,
-    encode_index,
-)
+from wcap.format import Clock, End, FrameType, Header, encode_end, encode_gaps, encode_header
+from wcap.index_frames import Index, IndexEntry, encode_footer, encode_index
 from wcap.reader import Capture
 from wcap.sources import FileSource
 
@@ -82,7 +71,7 @@ def test_a_capture_says_what_it_is(tmp_path):
     with wcap.open(path) as capture:
         assert capture.header == HEADER
         assert capture.header.started_ns == STARTED_NS
-        assert capture.version == (1, 2)
+        assert capture.version == (1, 3)
         assert capture.name == str(path)
         assert capture.size == path.stat().st_size
         assert capture.indexed
@@ -90,7 +79,7 @@ def test_a_capture_says_what_it_is(tmp_path):
         assert capture.end.sequences == {0: 1}
     with Capture(Pipe(path.read_bytes())) as capture:
         assert capture.size is None
-        assert (capture.header, capture.version) == (HEADER, (1, 2))
+        assert (capture.header, capture.version) == (HEADER, (1, 3))
 
 
 def test_a_capture_is_closed_with_its_file(tmp_path):

@@ -22,6 +22,7 @@ from wcap.events import (
     Process,
     Target,
 )
+from wcap.hosts import UNKNOWN_HOSTS, Hosts
 
 # So many `Event` objects are made at a time: a chunk of few bytes may stand for a million events.
 _EVENTS_AT_ONCE = 4096
@@ -131,6 +132,7 @@ class EventBatch:
         addresses: the table that the ``address`` column points into.
         bounds: where each payload starts and ends in ``data``; without it the payloads follow
             each other without a hole.
+        hosts: which machine each CPU number belongs to.
     """
 
     __slots__ = (
@@ -140,6 +142,7 @@ class EventBatch:
         "_length",
         "addresses",
         "comms",
+        "hosts",
         "processes",
         "syscalls",
         "targets",
@@ -157,6 +160,7 @@ class EventBatch:
         targets: Sequence[Target] = (UNKNOWN_TARGET,),
         addresses: Sequence[str] = (),
         bounds: tuple[Column, Column] | None = None,
+        hosts: Hosts = UNKNOWN_HOSTS,
     ) -> None:
         self._length = length
         self._columns = columns
@@ -167,6 +171,7 @@ class EventBatch:
         self.syscalls = syscalls
         self.targets = targets
         self.addresses = addresses
+        self.hosts = hosts
 
     def __len__(self) -> int:
         return self._length
@@ -191,6 +196,11 @@ class EventBatch:
     def cpu(self) -> Column:
         """The CPU that the write was entered on (uint32)."""
         return self._columns["cpu"]
+
+    @property
+    def host(self) -> Column:
+        """Position in the names of `hosts` of the machine that the event was recorded on."""
+        return self.hosts.positions(self.cpu)
 
     @property
     def sequence(self) -> Column:
@@ -340,6 +350,7 @@ class EventBatch:
             targets=self.targets,
             addresses=self.addresses,
             bounds=chosen,
+            hosts=self.hosts,
         )
 
     def pieces(self, most: int) -> Iterator[EventBatch]:
@@ -375,6 +386,7 @@ class EventBatch:
             self._optional("source_fd"),
             self._optional("source", self.targets),
             self._optional("address", self.addresses),
+            [self.hosts.names[i] for i in self.host.tolist()],
             strict=True,
         )
         for time, process, tid, *rest in rows:

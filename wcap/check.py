@@ -23,16 +23,14 @@ from wcap.events import DAMAGE, Gap
 from wcap.fields import decode_map
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    FOOTER_SIZE,
     End,
     FrameType,
     decode_end,
-    decode_footer,
     decode_gaps,
-    decode_index,
 )
 from wcap.heading import take_header
 from wcap.index_check import Listing
+from wcap.index_frames import FOOTER_SIZE, decode_footer, decode_index
 from wcap.sources import Frame, StreamSource
 
 _FIRST_PRIVATE_TYPE = 112
@@ -233,6 +231,9 @@ class Check:
         self._end, self._end_place = end, self._place
         if end.clock_ns < self.header.clock.clock_ns:
             yield Fault("the recording ended before it began", "4.5")
+        told, expected = len(end.origins), len(self.header.origins)
+        if told != expected:
+            yield Fault(f"END tells of {told} origins, {expected} expected", "4.5")
 
     def _take_footer(self, frame: Frame) -> Iterator[Fault]:
         place = decode_footer(frame.body)
@@ -254,14 +255,24 @@ class Check:
         self._place = self._end_place
         for found in self._accounts.finish(counted.items()):
             self._miss(found)
-        for found, count, place in self._missing.values():
+        left_out = {} if self._end is None else dict(self._end.left_out)
+        for found, unexplained, place in self._missing.values():
+            count = unexplained - left_out.pop(found.cpu, 0)
+            if count == 0:
+                continue
             self._place = place
+            if count < 0:
+                yield Fault(f"CPU {found.cpu}: {-count:,} more left out than are missing", "4.5")
+                continue
             where = f"CPU {found.cpu}: {count:,} {'number' if count == 1 else 'numbers'}"
             what = f"{where} from {found.first_sequence} on stand for neither an event nor a loss"
             yield Fault(what, "6")
         if self._end is None:
             return
         self._place = self._end_place
+        for cpu, number in left_out.items():
+            if number:
+                yield Fault(f"CPU {cpu}: {number:,} more left out than are missing", "4.5")
         for cpu, number in reached.items():
             if number > counted.get(cpu, 0):
                 last = counted.get(cpu, 0)

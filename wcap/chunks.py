@@ -16,12 +16,13 @@ import numpy as np
 
 from wcap import columns
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
-from wcap.chunk_summary import MAX_EVENTS, decode_summary, encode_summary, summarise
+from wcap.chunk_summary import MAX_EVENTS, Summary, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, placed
 from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
-from wcap.tables import POINTERS, decode_tables, encode_tables, trimmed
+from wcap.hosts import UNKNOWN_HOSTS, Hosts
+from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
 MAX_PAYLOAD = 48 << 20
@@ -36,6 +37,11 @@ AT_EXIT = "at-exit"
 # The parts of this format that a chunk may mark as essential.
 _KNOWN = frozenset({*COLUMNS, *POINTERS, "payload", "summary", AT_EXIT})
 
+# The keys of an EVENTS frame, of packed bytes and of a column (SPEC.md sections 4.2, 5.2 and 7.1).
+_KEYS = frozenset({"summary", "columns", "payload", "essential", *POINTERS})
+_PACKED_KEYS = frozenset({"data", "size"})
+_COLUMN_KEYS = frozenset({*_PACKED_KEYS, "base", "width", "delta", "delta-by", "minus"})
+
 # (cpu, sequence) → (returned, duration_ns, number of the RESULTS frame)
 Results = Mapping[tuple[int, int], tuple[int, int, int]]
 
@@ -47,7 +53,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
         The body of an EVENTS frame, and its summary, which the index repeats.
 
     Raises:
-        LimitError: it exceeds a limit of SPEC.md section 9.
+        LimitError: it exceeds a limit of SPEC.md section 9, or a time the capture's clock.
     """
     for what, size, limit in (
         ("events", len(batch), MAX_EVENTS),
@@ -57,6 +63,9 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
             raise LimitError(f"a chunk of {size} {what}, {limit} allowed")
     batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
+    for moment in (summary["first_ns"], summary["last_ns"]):
+        if not -MAX_INT64 - 1 <= moment <= MAX_INT64:
+            raise LimitError(f"a time of {moment} ns on the capture's clock, 64 bits allowed")
     body = {
         "summary": summary,
         **encode_tables(batch, names),
@@ -90,7 +99,7 @@ class Chunk:
     """A decoded EVENTS frame: its summary at once, its events on demand.
 
     Args:
-        body: the frame's body.
+        body: the frame's body, which stays at hand.
         clock: the header's, which its times are counted on.
         number: the frame's number; only results of later frames complete its events.
         offset: where the frame starts in the file: faults, those found later too, name it.
@@ -103,6 +112,7 @@ class Chunk:
     def __init__(
         self, body: bytes, clock: Clock, number: int = 0, offset: int | None = None
     ) -> None:
+        self.body = body
         self._clock = clock
         self._number = number
         self._offset = offset
@@ -114,16 +124,18 @@ class Chunk:
                     raise UnsupportedVersionError(f"a chunk needs a wcap that knows {name!r:.40}")
             self.summary = decode_summary(self._fields.take("summary", dict))
 
-    def batch(self, results: Results | None = None) -> EventBatch:
-        """Return the events; ``results`` completes those that were unfinished when written.
+    def batch(self, results: Results | None = None, hosts: Hosts = UNKNOWN_HOSTS) -> EventBatch:
+        """Return the events, of these ``hosts``.
+
+        ``results`` completes those that were unfinished when written.
 
         Raises:
             CorruptionError, LimitError: the chunk breaks a rule of SPEC.md section 5.
         """
         with placed(self._offset):
-            return self._batch(results)
+            return self._batch(results, hosts)
 
-    def _batch(self, results: Results | None) -> EventBatch:
+    def _batch(self, results: Results | None, hosts: Hosts) -> EventBatch:
         fields = self._fields
         tables = decode_tables(fields)
         sizes = {name: len(tables[table]) for table, names in POINTERS.items() for name in names}
@@ -143,7 +155,22 @@ class Chunk:
             ChainMap(late, decoded) if late else decoded,  # type: ignore[arg-type]  # it is only read
             lambda: self._payload(decoded["captured"]),
             **tables,
+            hosts=hosts,
         )
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is nothing in it that this version does not know.
+
+        What is unknown may speak of other events, which a copy is to leave out (SPEC.md 8.7).
+        """
+        fields = self._fields
+        stored = Fields(fields.take("columns", dict))
+        known = [(fields, _KEYS), (stored, COLUMNS)]
+        for name, keys in (("summary", Summary.__slots__), ("payload", _PACKED_KEYS)):
+            known.append((Fields(fields.take(name, dict)), keys))
+        known += [(Fields(stored.find(name, dict) or {}), _COLUMN_KEYS) for name in COLUMNS]
+        return all(found.has_only(keys) for found, keys in known) and tables_understood(fields)
 
     def nil_keys(self) -> Iterator[str]:
         """Yield the keys whose value is nil, which count as absent and which no writer writes.

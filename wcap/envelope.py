@@ -20,7 +20,7 @@ from wcap.errors import (
     UnsupportedVersionError,
 )
 
-FORMAT_VERSION = (1, 2)
+FORMAT_VERSION = (1, 3)
 
 # SPEC.md section 3.2: a msgpack ext 8 object of type 0x77 whose bytes contain "wcap", CR LF,
 # control-Z and LF, so that a transfer in text mode is noticed (as in PNG, RFC 2083 section 3.1);

@@ -159,8 +159,12 @@ class Bypass:
         return f"process {self.pid} ({self.comm}) {what}"
 
 
+# SPEC.md section 14: the causes of gaps, and of lost results, that a recorder tells of.
+BUFFER_FULL, OTHER = "buffer-full", "other"
 # SPEC.md section 14: the cause of a gap whose events were lost when the file was damaged.
 DAMAGE = "damage"
+# The same, where a part of a recording was not at hand when the others were put together.
+MISSING_PART = "missing-part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,8 @@ class Event:
     were not seen; ``flags`` says why. ``sequence`` counts the events of one ``cpu`` without a
     hole, unless events were lost. ``offset`` is the place in the file that the call gave,
     ``source_fd`` and ``source`` are what sendfile and its like read from, and ``address`` is where
-    a message was sent to, each None where the call has no such thing.
+    a message was sent to, each None where the call has no such thing. ``host`` is the name of the
+    machine that it was recorded on, None where it is not known.
     """
 
     time_ns: int
@@ -214,6 +219,7 @@ class Event:
     source_fd: int | None = None
     source: Target | None = None
     address: str | None = None
+    host: str | None = None
 
     @property
     def captured(self) -> int:

@@ -7,7 +7,7 @@ quoted of it in a message is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgpack
@@ -20,6 +20,7 @@ MAX_ITEMS = 1 << 20
 MAX_UINT32 = (1 << 32) - 1
 MAX_UINT64 = (1 << 64) - 1
 MAX_INT64 = (1 << 63) - 1
+MIN_INT64 = -(1 << 63)
 
 _Value = TypeVar("_Value")
 
@@ -140,6 +141,10 @@ class Fields:
         """
         return iter(dict.fromkeys(_nils(self._map)))
 
+    def has_only(self, names: Container[object]) -> bool:
+        """Whether no key but these is there."""
+        return all(key in names for key in self._map)
+
     def number(self, name: str, lowest: int = 0, highest: int = MAX_INT64) -> int:
         """Return an integer that must be there, within bounds.
 
@@ -174,16 +179,16 @@ class Fields:
 
     def words(self, name: str) -> dict[str, str]:
         """Return a map from strings to strings, empty when the key is absent."""
-        found = self.find(name, dict) or {}
-        return dict(zip(each_of(name, found, str), each_of(name, found.values(), str), strict=True))
+        found = _present(name, self.find(name, dict) or {})
+        return dict(zip(found, each_of(name, found.values(), str), strict=True))
 
     def counts(self, name: str) -> dict[str, int]:
         """Return a map from strings to numbers of things, empty when the key is absent."""
-        found = self.find(name, dict) or {}
+        found = _present(name, self.find(name, dict) or {})
         numbers = each_of(name, found.values(), int)
         return {
             key: within(f"{name} of {key!r:.40}", number, 0, MAX_INT64)
-            for key, number in zip(each_of(name, found, str), numbers, strict=True)
+            for key, number in zip(found, numbers, strict=True)
         }
 
     def plain(self, name: str) -> dict[str, Any]:
@@ -258,14 +263,22 @@ def each_of(name: str, values: Iterable[Any], kind: type[_Value]) -> tuple[_Valu
     return checked
 
 
+def _present(name: str, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the pairs of a map whose keys have to be strings, without those whose value is nil."""
+    return without_absent(dict(zip(each_of(name, values, str), values.values(), strict=True)))
+
+
 def _plain(name: str, value: Any, depth: int) -> Any:
     if depth and isinstance(value, dict):
-        return {key: _plain(name, value[key], depth - 1) for key in each_of(name, value, str)}
+        present = _present(name, value)
+        return {key: _plain(name, inner, depth - 1) for key, inner in present.items()}
     if depth and isinstance(value, list):
         return [_plain(name, item, depth - 1) for item in value]
-    if not isinstance(value, str | int):
-        raise CorruptionError(f"{name} holds {type(value).__name__}, text or numbers expected")
-    return value
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return within(name, value, MIN_INT64, MAX_INT64)
+    raise CorruptionError(f"{name} holds {type(value).__name__}, text or numbers expected")
 
 
 def without_absent(values: Mapping[str, Any]) -> dict[str, Any]:

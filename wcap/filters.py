@@ -21,6 +21,7 @@ from wcap.batch import Column, EventBatch
 from wcap.chunk_summary import Summary
 from wcap.errors import FilterError
 from wcap.events import TARGET_KINDS, Gap, Target
+from wcap.hosts import UNKNOWN_HOSTS, Hosts
 from wcap.syscalls import CLASSES
 from wcap.units import parse_list
 
@@ -74,6 +75,7 @@ class Filter:
             an address of what the descriptor stood for, or the address that was sent to.
         kinds: of what the descriptor stood for (`TARGET_KINDS`).
         syscalls: names of system calls.
+        hosts: names of machines.
         since_ns, until_ns: wall clock in nanoseconds, the first included, the last not.
         grep: found anywhere in the payload.
         errors: only writes that failed.
@@ -91,14 +93,16 @@ class Filter:
     targets: tuple[str, ...] | None = None
     kinds: frozenset[str] | None = None
     syscalls: frozenset[str] | None = None
+    hosts: frozenset[str] | None = None
     without: tuple[Filter, ...] = ()
 
-    def may_match(self, summary: Summary, offset_ns: int) -> bool:
+    def may_match(self, summary: Summary, offset_ns: int, hosts: Hosts = UNKNOWN_HOSTS) -> bool:
         """Tell whether a chunk with this summary may hold a wanted event.
 
         Args:
             summary: of the chunk.
             offset_ns: from the capture's clock to the wall clock (`Clock.offset_ns`).
+            hosts: which machine each CPU number belongs to.
         """
         if self.since_ns is not None and summary.last_ns + offset_ns < self.since_ns:
             return False
@@ -106,12 +110,12 @@ class Filter:
             return False
         if self.errors and summary.failed == 0 and summary.unfinished == 0:
             return False
-        conditions = [*self._complete(summary), *self._partial(summary)]
+        conditions = [*self._complete(summary, hosts), *self._partial(summary)]
         if not all(found is None or any(map(wanted, found)) for wanted, found in conditions):
             return False
-        return not any(other._must_match(summary, offset_ns) for other in self.without)
+        return not any(other.must_match(summary, offset_ns, hosts) for other in self.without)
 
-    def _must_match(self, summary: Summary, offset_ns: int) -> bool:
+    def must_match(self, summary: Summary, offset_ns: int, hosts: Hosts = UNKNOWN_HOSTS) -> bool:
         """Tell whether every event of a chunk with this summary is certainly a wanted one."""
         since, until = self.since_ns, self.until_ns
         unlisted = (self.targets, self.kinds, self.grep)
@@ -122,11 +126,13 @@ class Filter:
             and (until is None or summary.last_ns + offset_ns < until)
             and all(
                 found is not None and all(map(wanted, found))
-                for wanted, found in self._complete(summary)
+                for wanted, found in self._complete(summary, hosts)
             )
         )
 
-    def _complete(self, summary: Summary) -> Iterator[tuple[Callable[[Any], bool], Listed]]:
+    def _complete(
+        self, summary: Summary, hosts: Hosts
+    ) -> Iterator[tuple[Callable[[Any], bool], Listed]]:
         """Yield conditions, each with the values of which every event of the chunk has one."""
         if self.pids is not None:
             yield self.pids.__contains__, summary.pids
@@ -138,6 +144,8 @@ class Filter:
             yield self._named, summary.comms
         if self.syscalls is not None:
             yield self.syscalls.__contains__, summary.calls
+        if self.hosts is not None:
+            yield self.hosts.__contains__, frozenset(hosts.of(row[0]) for row in summary.sequences)
 
     def _partial(self, summary: Summary) -> Iterator[tuple[Callable[[Any], bool], Listed]]:
         """Yield conditions, each with the values of which an event must have one to match."""
@@ -147,9 +155,26 @@ class Filter:
         if self.targets is not None and summary.calls is not None and summary.calls <= _UNADDRESSED:
             yield lambda name: self._meant(*_texts_of(name)), summary.targets
 
-    def may_miss(self, gap: Gap) -> bool:
-        """Tell whether a wanted event may be among those lost: only the time of these is known."""
-        return not (
+    def may_be_on(self, host: str | None) -> bool:
+        """Tell whether events of a machine may be wanted."""
+        return (self.hosts is None or host in self.hosts) and not any(
+            other == Filter(hosts=other.hosts) and other.may_be_on(host) for other in self.without
+        )
+
+    def may_be_of(self, pid: int, name: str) -> bool:
+        """Tell whether events of a process may be wanted, as far as its id and name tell."""
+        if self.pids is not None and pid not in self.pids:
+            return False
+        if self.comms is not None and not self._named(name):
+            return False
+        return not any(
+            other == Filter(pids=other.pids, comms=other.comms) and other.may_be_of(pid, name)
+            for other in self.without
+        )
+
+    def may_miss(self, gap: Gap, hosts: Hosts = UNKNOWN_HOSTS) -> bool:
+        """Tell whether a wanted event may be among those lost: their time and CPU are known."""
+        return self.may_be_on(hosts.of(gap.cpu)) and not (
             (self.since_ns is not None and gap.last_ns <= self.since_ns)
             or (self.until_ns is not None and gap.first_ns >= self.until_ns)
         )
@@ -191,6 +216,8 @@ class Filter:
             yield threads[batch.comm] | leaders[batch.process]
         if self.syscalls is not None:
             yield _each(self.syscalls.__contains__, batch.syscalls)[batch.syscall]
+        if self.hosts is not None:
+            yield _each(self.hosts.__contains__, batch.hosts.names)[batch.host]
         if self.kinds is not None:
             kinds = [target.kind for target in batch.targets]
             yield _each(self.kinds.__contains__, kinds)[batch.target]

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from wcap.envelope import ENVELOPE, MAGIC_SIZE, decode_envelope
 from wcap.errors import FormatError
-from wcap.reader import Capture, ErrorMode, is_growing
+from wcap.readable import ErrorMode
+from wcap.reader import Capture, is_growing
 
 # How often a file is looked at that has nothing new.
 _PAUSE_SECONDS = 0.05

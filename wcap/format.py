@@ -1,37 +1,32 @@
 """The frames that describe a recording: bodies ⇄ objects (SPEC.md section 4).
 
-Bytes in, objects out: no files, no sockets. `envelope` knows what every frame starts with, and
-`chunks` the frames of events and of their results. Encoding and decoding of a frame stand side by
-side. Garbage raises a `FormatError` and nothing else.
+Bytes in, objects out: no files, no sockets. `envelope` knows what every frame starts with,
+`chunks` the frames of events and of their results, `index_frames` those that say where frames lie.
+Encoding and decoding of a frame stand side by side. Garbage raises a `FormatError` and nothing
+else.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
-from wcap import columns
-from wcap.envelope import ENVELOPE, MAGIC_SIZE
-from wcap.errors import CorruptionError
+from wcap.errors import CorruptionError, LimitError
 from wcap.events import Bypass, Gap
 from wcap.fields import (
     MAX_INT64,
     MAX_UINT32,
     Fields,
     decode_map,
-    each_of,
     encode_map,
     text,
     untext,
     within,
     without_absent,
 )
-
-# SPEC.md section 9: what one index frame may hold, unpacked.
-MAX_INDEX = 8 << 20
+from wcap.hosts import Hosts
 
 # SPEC.md section 3.4: a reader may skip an unknown frame type from here on, and no other.
 FIRST_OPTIONAL_TYPE = 64
@@ -41,11 +36,8 @@ AT_ENTER = "enter"
 
 # SPEC.md section 14: the reason of an END that was written in place of one that is gone.
 RECOVERED = "recovered"
-
-# SPEC.md section 4.7: the footer's body, a map of one key whose value is always a uint 64.
-_FOOTER_BODY = struct.Struct(">8sQ")
-_FOOTER_KEY = b"\x81\xa5index\xcf"
-FOOTER_SIZE = ENVELOPE.size + _FOOTER_BODY.size
+# The same, of an END of several recordings that ended in different ways.
+MERGED = "merged"
 
 
 class FrameType(IntEnum):
@@ -79,12 +71,28 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What was done to a capture after it was recorded (SPEC.md section 4.1).
+
+    ``what`` is ``cut``, ``merge``, ``split`` or ``recover``; ``asked`` holds what was asked for,
+    without names of files.
+    """
+
+    what: str
+    tool: str | None = None
+    version: str | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """Where, when and how a capture was recorded; unknown facts are None (SPEC.md section 4.1).
 
     ``at`` is ``enter`` if calls were recorded when they began, ``exit`` if when they had ended.
     ``part`` says, from 1, which part of a recording in several files this is; ``after`` holds, for
     every CPU, the last number that it had given before: what is here goes on from there.
+    ``rewritten`` says, oldest first, what was done to the capture since, and ``origins`` which
+    recordings were merged into it, if they are several.
     """
 
     clock: Clock
@@ -101,41 +109,95 @@ class Header:
     at: str = AT_ENTER
     part: int | None = None
     after: Mapping[int, int] = field(default_factory=dict)
+    rewritten: tuple[Rewriting, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     @property
     def started_ns(self) -> int:
         """Wall clock when recording began, nanoseconds since 1970."""
         return self.clock.wall_ns
 
+    @property
+    def hosts(self) -> Hosts:
+        """Which machine each CPU number belongs to."""
+        if not self.origins:
+            return Hosts((self.host,))
+        names: list[str | None] = []
+        firsts: list[int] = []
+        end = 0
+        for origin in self.origins:
+            if origin.first_cpu > end:
+                names.append(None)
+                firsts.append(end)
+            names.append(origin.header.host)
+            firsts.append(origin.first_cpu)
+            end = origin.first_cpu + origin.cpus
+        return Hosts((*names, None), (*firsts, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One of the recordings that were merged into a capture, as its own header told of it.
+
+    What was CPU n there has the number ``first_cpu`` + n here; it has ``cpus`` such numbers.
+    """
+
+    first_cpu: int
+    cpus: int
+    header: Header
+
 
 def encode_header(header: Header) -> bytes:
     """Encode the body of a HEADER frame."""
+    origins = [
+        {"first_cpu": origin.first_cpu, "cpus": origin.cpus, **_encode_recording(origin.header)}
+        for origin in header.origins
+    ]
+    return encode_map({**_encode_recording(header), **({"origins": origins} if origins else {})})
+
+
+def _encode_recording(header: Header) -> dict[str, Any]:
     clock = header.clock
-    return encode_map(
-        without_absent(
-            {
-                "clock": {"name": clock.name, "anchor": [clock.clock_ns, clock.wall_ns]},
-                "snaplen": header.snaplen,
-                "syscalls": list(header.syscalls),
-                "transport": header.transport,
-                "kernel": dict(header.kernel),
-                "host": header.host,
-                "boot_id": header.boot_id,
-                "filters": dict(header.filters),
-                "command": None if header.command is None else [untext(w) for w in header.command],
-                "versions": dict(header.versions),
-                "warnings": list(header.warnings),
-                "at": None if header.at == AT_ENTER else header.at,
-                "part": header.part,
-                "after": [[cpu, last] for cpu, last in sorted(header.after.items())] or None,
-            }
-        )
+    return without_absent(
+        {
+            "clock": {"name": clock.name, "anchor": [clock.clock_ns, clock.wall_ns]},
+            "snaplen": header.snaplen,
+            "syscalls": list(header.syscalls),
+            "transport": header.transport,
+            "kernel": dict(header.kernel),
+            "host": header.host,
+            "boot_id": header.boot_id,
+            "filters": dict(header.filters),
+            "command": None if header.command is None else [untext(w) for w in header.command],
+            "versions": dict(header.versions),
+            "warnings": list(header.warnings),
+            "at": None if header.at == AT_ENTER else header.at,
+            "part": header.part,
+            "after": _rows(header.after) or None,
+            "rewritten": [_encode_rewriting(done) for done in header.rewritten] or None,
+        }
     )
 
 
 def decode_header(body: bytes) -> Header:
     """Decode the body of a HEADER frame."""
     fields = decode_map(body)
+    origins = tuple(map(_decode_origin, fields.find("origins", list) or ()))
+    end = 0
+    for origin in origins:
+        within("first_cpu of an origin", origin.first_cpu, end, MAX_UINT32)
+        end = origin.first_cpu + origin.cpus
+    return replace(_decode_recording(fields), origins=origins)
+
+
+def _decode_origin(value: object) -> Origin:
+    fields = Fields(value)
+    first_cpu = fields.number("first_cpu", 0, MAX_UINT32)
+    cpus = fields.number("cpus", 1, MAX_UINT32 + 1 - first_cpu)
+    return Origin(first_cpu, cpus, _decode_recording(fields))
+
+
+def _decode_recording(fields: Fields) -> Header:
     clock = Fields(fields.take("clock", dict))
     command, at = fields.find_each("command", bytes), fields.find("at", str)
     return Header(
@@ -156,7 +218,34 @@ def decode_header(body: bytes) -> Header:
             within("a CPU of after", cpu, 0, MAX_UINT32): last
             for cpu, last in fields.find_rows("after", 2)
         },
+        rewritten=tuple(map(_decode_rewriting, fields.find("rewritten", list) or ())),
     )
+
+
+def _encode_rewriting(done: Rewriting) -> dict[str, Any]:
+    return without_absent(
+        {
+            "what": done.what,
+            "tool": done.tool,
+            "version": done.version,
+            "asked": dict(done.asked) or None,
+        }
+    )
+
+
+def _decode_rewriting(value: object) -> Rewriting:
+    fields = Fields(value)
+    return Rewriting(
+        what=fields.take("what", str),
+        tool=fields.find("tool", str),
+        version=fields.find("version", str),
+        asked=fields.plain("asked"),
+    )
+
+
+def _rows(numbers: Mapping[int, int]) -> list[list[int]]:
+    """Return numbers of CPUs as the list that frames hold."""
+    return [[cpu, number] for cpu, number in sorted(numbers.items())]
 
 
 def _anchor(fields: Fields) -> tuple[int, int]:
@@ -179,14 +268,17 @@ def decode_gaps(body: bytes, clock: Clock) -> list[Gap]:
 
 
 def _encode_gap(gap: Gap, clock: Clock) -> dict[str, Any]:
+    first_ns, last_ns = gap.first_ns - clock.offset_ns, gap.last_ns - clock.offset_ns
+    if first_ns < -MAX_INT64 - 1 or last_ns > MAX_INT64:
+        raise LimitError("the time of a gap does not fit into 64 bits on the capture's clock")
     return without_absent(
         {
             "cpu": gap.cpu,
             "first_sequence": gap.first_sequence,
             "last_sequence": gap.last_sequence,
             "count": gap.count,
-            "first_ns": gap.first_ns - clock.offset_ns,
-            "last_ns": gap.last_ns - clock.offset_ns,
+            "first_ns": first_ns,
+            "last_ns": last_ns,
             "cause": gap.cause,
             "processes": [list(row) for row in gap.processes] or None,
         }
@@ -220,7 +312,9 @@ class End:
     processes that should have been recorded too and were not. ``clock_ns`` and ``wall_ns`` are
     the two clocks at the end. ``exit_status`` is that of a launched command: its
     exit code, or minus the signal that ended it. ``warnings`` are what the user was told, and
-    ``bypassed`` the processes that wrote in ways that cannot be recorded.
+    ``bypassed`` the processes that wrote in ways that cannot be recorded. ``left_out`` counts, for
+    every CPU, the events and losses that were left out on purpose when the capture was rewritten.
+    ``origins`` tells, where recordings were merged, how each ended; these have no ``sequences``.
     """
 
     reason: str
@@ -233,6 +327,8 @@ class End:
     exit_status: int | None = None
     warnings: tuple[str, ...] = ()
     bypassed: tuple[Bypass, ...] = ()
+    left_out: Mapping[int, int] = field(default_factory=dict)
+    origins: tuple[End, ...] = ()
 
     @property
     def short(self) -> bool:
@@ -247,29 +343,49 @@ def encode_end(end: End) -> bytes:
     return encode_map(
         without_absent(
             {
-                "reason": end.reason,
-                "anchor": [end.clock_ns, end.wall_ns],
-                "sequences": [[cpu, last] for cpu, last in sorted(end.sequences.items())],
-                "lost": dict(end.lost),
-                "lost_results": dict(end.lost_results),
-                "unfollowed": end.unfollowed or None,
-                "exit_status": end.exit_status,
-                "warnings": list(end.warnings) or None,
-                "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
+                **_encode_ending(end, _rows(end.sequences)),
+                "left_out": _rows(end.left_out) or None,
+                "origins": [_encode_ending(origin) for origin in end.origins] or None,
             }
         )
+    )
+
+
+def _encode_ending(end: End, sequences: list[list[int]] | None = None) -> dict[str, Any]:
+    return without_absent(
+        {
+            "reason": end.reason,
+            "anchor": [end.clock_ns, end.wall_ns],
+            "sequences": sequences,
+            "lost": dict(end.lost),
+            "lost_results": dict(end.lost_results),
+            "unfollowed": end.unfollowed or None,
+            "exit_status": end.exit_status,
+            "warnings": list(end.warnings) or None,
+            "bypassed": [_encode_bypass(found) for found in end.bypassed] or None,
+        }
     )
 
 
 def decode_end(body: bytes) -> End:
     """Decode the body of an END frame."""
     fields = decode_map(body)
+    return replace(
+        _decode_ending(fields),
+        sequences={row[0]: row[1] for row in fields.rows("sequences", 2)},
+        left_out={row[0]: row[1] for row in fields.find_rows("left_out", 2)},
+        origins=tuple(
+            _decode_ending(Fields(value)) for value in fields.find("origins", list) or ()
+        ),
+    )
+
+
+def _decode_ending(fields: Fields) -> End:
     clock_ns, wall_ns = _anchor(fields)
     return End(
         reason=fields.take("reason", str),
         clock_ns=clock_ns,
         wall_ns=wall_ns,
-        sequences={row[0]: row[1] for row in fields.rows("sequences", 2)},
         lost=fields.counts("lost"),
         lost_results=fields.counts("lost_results"),
         unfollowed=fields.find_number("unfollowed") or 0,
@@ -298,73 +414,3 @@ def _decode_bypass(value: object) -> Bypass:
         how=fields.take("how", str),
         count=fields.find_number("count"),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """Where a frame lies; ``summary`` is that of a chunk of events, as its own frame has it.
-
-    ``number`` is not stored: an index lists the frames just before it, without a hole.
-    """
-
-    number: int
-    type: int
-    offset: int
-    length: int
-    summary: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """All frames from the previous index (its offset), or from the file's start, to this one."""
-
-    entries: tuple[IndexEntry, ...]
-    previous: int | None = None
-
-
-def encode_index(index: Index) -> bytes:
-    """Encode the body of an INDEX frame."""
-    entries = [
-        [entry.type, entry.offset, entry.length]
-        + ([] if entry.summary is None else [dict(entry.summary)])
-        for entry in index.entries
-    ]
-    listed = columns.pack(encode_map({"frames": entries}))
-    return encode_map(without_absent({"previous": index.previous, "entries": listed}))
-
-
-def decode_index(body: bytes, offset: int, number: int) -> Index:
-    """Decode the body of the INDEX frame at ``offset``, which has this frame number.
-
-    Raises:
-        CorruptionError: it is malformed, or does not list the frames right before it.
-        LimitError: it is larger than SPEC.md section 9 allows.
-    """
-    fields = decode_map(body)
-    listed = decode_map(columns.unpack(fields.take("entries", dict), MAX_INDEX))
-    rows = listed.each("frames", list)
-    entries = []
-    for row_number, row in enumerate(rows, number - len(rows)):
-        if len(row) < 3:
-            raise CorruptionError(f"an index entry has {len(row)} values, 3 expected")
-        frame_type, place, length = each_of("frames", row[:3], int)
-        within("an index entry's offset", place, MAGIC_SIZE, offset)
-        within("an index entry's length", length, ENVELOPE.size, offset)
-        summary = row[3] if len(row) > 3 else None
-        if summary is not None and not isinstance(summary, dict):
-            raise CorruptionError("an index entry's summary is not a map")
-        entries.append(IndexEntry(row_number, frame_type, place, length, summary))
-    ends = [entry.offset + entry.length for entry in entries]
-    if ends != [entry.offset for entry in entries[1:]] + [offset] * bool(entries):
-        raise CorruptionError("an index does not list the frames before it without a hole", offset)
-    return Index(tuple(entries), fields.find_number("previous"))
-
-
-def encode_footer(index_offset: int) -> bytes:
-    """Encode the body of the FOOTER frame, which is always of the same size."""
-    return _FOOTER_BODY.pack(_FOOTER_KEY, index_offset)
-
-
-def decode_footer(body: bytes) -> int:
-    """Return the offset of the last INDEX frame."""
-    return decode_map(body).take("index", int)

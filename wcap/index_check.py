@@ -15,7 +15,8 @@ from wcap.chunk_summary import Summary, decode_summary, encode_summary
 from wcap.envelope import ENVELOPE
 from wcap.errors import FormatError
 from wcap.fields import MAX_ITEMS, encode_map
-from wcap.format import FrameType, Index
+from wcap.format import FrameType
+from wcap.index_frames import Index
 from wcap.sources import Frame
 
 # An entry is a list of three numbers at least.

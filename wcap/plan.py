@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from wcap.envelope import ENVELOPE, MAGIC_SIZE, Envelope
 from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError, placed
-from wcap.format import FOOTER_SIZE, FrameType, IndexEntry, decode_footer, decode_index
+from wcap.format import FrameType
+from wcap.index_frames import FOOTER_SIZE, IndexEntry, decode_footer, decode_index
 from wcap.sources import FileSource
 
 
@@ -38,10 +39,21 @@ def plan(file: FileSource) -> Plan:
     try:
         entries = _indexed(file)
     except FormatError as error:
-        surveyed = _survey(file)
+        surveyed = survey(file)
         surveyed.damage.insert(0, error)
         return surveyed
-    return _survey(file) if entries is None else Plan(entries, indexed=True)
+    return survey(file) if entries is None else Plan(entries, indexed=True)
+
+
+def hides_frames(file: FileSource, entry: IndexEntry) -> bool:
+    """Whether other whole frames lie where the index says that this one does, which is damaged."""
+    try:
+        place = file.next_whole(entry.offset)
+        if place is None or place >= entry.offset + entry.length:
+            return False
+        return place != entry.offset or file.envelope(place).number != entry.number
+    except LimitError:
+        return False
 
 
 def _indexed(file: FileSource) -> list[IndexEntry] | None:
@@ -77,10 +89,10 @@ def _indexed(file: FileSource) -> list[IndexEntry] | None:
     return [entry for part in reversed(parts) for entry in part]
 
 
-def _survey(file: FileSource) -> Plan:
+def survey(file: FileSource, start: int = MAGIC_SIZE, number: int = 0) -> Plan:
+    """Hop from envelope to envelope, from where the frame of this number should start."""
     found = Plan()
-    offset: int | None = MAGIC_SIZE
-    number = 0
+    offset: int | None = start
     footer = False
     while offset is not None and offset < file.size:
         try:

@@ -9,17 +9,12 @@ what is whole is delivered.
 from __future__ import annotations
 
 import contextlib
-import heapq
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeAlias
+from typing import BinaryIO
 
-import numpy as np
-
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
 from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
@@ -29,23 +24,19 @@ from wcap.errors import (
     LimitError,
     UnsupportedVersionError,
 )
-from wcap.events import Event, Gap
+from wcap.events import Gap
 from wcap.filters import Filter
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    End,
     FrameType,
-    Header,
-    IndexEntry,
     decode_end,
     decode_gaps,
 )
 from wcap.heading import header_in, take_header
-from wcap.plan import no_footer, plan, unexpected_number
+from wcap.index_frames import IndexEntry
+from wcap.plan import Plan, hides_frames, no_footer, plan, survey, unexpected_number
+from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.sources import FileSource, Frame, StreamSource
-
-ErrorMode: TypeAlias = Literal["strict", "salvage"]
-EVERYTHING = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class ChunkPlace:
     summary: Summary | None
 
 
-class Capture:
+class Capture(Readable):
     """An open capture.
 
     Args:
@@ -72,43 +63,22 @@ class Capture:
     Raises:
         NotACaptureError, UnsupportedVersionError: the file is none, or of a newer version.
         FormatError: its header is damaged.
-
-    Attributes:
-        header: where, when and how it was recorded.
-        damage: what was found wrong so far, in the order found.
-        gaps: events lost while recording, as far as read; with an index, all of them.
-        end: how the recording ended; None while unknown.
-        indexed: whether the file was closed in the usual way and has its index.
-        earlier_results: late results of events in parts before this one, as `late_results` has
-            them.
-        position: how far into the file `batches` or `summaries` is, in bytes.
     """
-
-    header: Header
 
     def __init__(
         self, stream: BinaryIO, *, name: str = "capture", errors: ErrorMode = "strict"
     ) -> None:
-        self.name = name
-        self.damage: list[FormatError] = []
-        self.gaps: list[Gap] = []
-        self.end: End | None = None
-        self.indexed = False
-        self.earlier_results: dict[tuple[int, int], tuple[int, int]] = {}
-        self.position = 0
-        self.version: tuple[int, int]
-        self._errors = errors
+        super().__init__(name, errors)
         self._stream = stream
         self._results: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._chunks: list[ChunkPlace] = []
-        self._known_damage: set[str] = set()
         self._next_number = 1
         self._footer_seen = False
         if stream.seekable():
             self._file: FileSource | None = FileSource(stream)
             preamble = self._file.preamble
             self.header = header_in(self._file.frame(MAGIC_SIZE))
-            self._plan(self._file)
+            self._plan(self._file, plan(self._file))
         else:
             self._file = None
             pipe = StreamSource(stream)
@@ -116,6 +86,7 @@ class Capture:
             self._frames = pipe.frames()
             _, self.header = take_header(self._frames)
         self.version = (preamble.major, preamble.minor)
+        self._hosts = self.header.hosts
 
     @property
     def size(self) -> int | None:
@@ -148,78 +119,64 @@ class Capture:
                 if isinstance(found, Chunk):
                     yield found.summary
         else:
-            for place in self._chunks:
+            for index, place in enumerate(self._chunks):
                 self.position = place.entry.offset
                 if place.summary is not None:
                     yield place.summary
-                elif (chunk := self._chunk_at(self._file, place)) is not None:
+                elif (chunk := self._chunk_at(self._file, index)) is not None:
                     yield chunk.summary
         self._raise_damage()
 
-    def batches(self, where: Filter = EVERYTHING) -> Iterator[EventBatch]:
-        """Yield the events that match, in time order, chunk by chunk.
+    def learn(self, results: Mapping[tuple[int, int], tuple[int, int]]) -> None:
+        """Take results of unfinished events that another part of the recording had."""
+        for event, (returned, duration_ns) in results.items():
+            self._results.setdefault(event, (returned, duration_ns, sys.maxsize))
 
-        Args:
-            where: chunks that it cannot match are not read; of the others, the events it matches.
+    def stream(self, where: Filter = EVERYTHING) -> Iterator[Piece | Summary | Gap]:
+        """Yield the events that may match piece by piece, and gaps before the events after them.
 
-        Raises:
-            FormatError: with ``errors="strict"``, what was wrong, after everything whole.
+        A summary stands in place of events that cannot match.
         """
-        for entry in self.entries(where):
-            if isinstance(entry, EventBatch):
-                yield entry
-
-    def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
-        """Yield batches as `batches` does, and every gap where it lies between their events."""
-        waiting: list[tuple[int, int, Gap]] = []
-        stream = (
-            self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
-        )
-        for count, found in enumerate(stream):
-            if isinstance(found, Gap):
-                heapq.heappush(waiting, (found.last_ns, count, found))
-            else:
-                pieces: list[EventBatch | Gap] = []
-                with self._noting():
-                    batch = where.apply(found.batch(self._results))
-                    pieces = _with_gaps(batch, waiting)
-                yield from pieces
-        while waiting:
-            yield heapq.heappop(waiting)[-1]
-        self._raise_damage()
-
-    def __iter__(self) -> Iterator[Event]:
-        for batch in self.batches():
-            yield from batch
+        found = self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
+        for item in found:
+            if not isinstance(item, Chunk):
+                yield item
+                continue
+            pieces: list[Piece] = []
+            with self._noting():
+                completed = bool(self._results) and item.summary.unfinished > 0
+                pieces.append(
+                    Piece(item.batch(self._results, self._hosts), None if completed else item)
+                )
+            yield from pieces
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _plan(self, file: FileSource) -> None:
-        found = plan(file)
+    def _plan(self, file: FileSource, found: Plan) -> None:
         self.indexed = found.indexed
         for error in found.damage:
             self._note(error)
         for entry in found.entries:
+            read = False
             with self._noting(entry.offset):
                 if entry.type == FrameType.EVENTS:
                     summary = None if entry.summary is None else decode_summary(entry.summary)
                     self._chunks.append(ChunkPlace(entry, summary))
                 elif entry.number > 0:  # the header, frame 0, was read first of all
                     self._take(_frame_at(file, entry))
+                read = True
+            if not read and found.indexed and hides_frames(file, entry):
+                self._forget_planned()
+                self._plan(file, survey(file))
+                return
         self.gaps.sort(key=lambda gap: gap.last_ns)
+
+    def _forget_planned(self) -> None:
+        for taken in (self.gaps, self._results, self.earlier_results, self._chunks):
+            taken.clear()
+        self.end = None
 
     def _take(self, frame: Frame) -> Chunk | None:
         """Take in a frame; only one with events is handed on."""
@@ -249,27 +206,38 @@ class Capture:
                 continue
             self._results.setdefault(event, (returned, duration_ns, frame.envelope.number))
 
-    def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Gap]:
+    def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
-        offset_ns = self.header.clock.offset_ns
-        for place in self._chunks:
+        for index, place in enumerate(self._chunks):
             self.position = place.entry.offset
-            if place.summary is not None and not where.may_match(place.summary, offset_ns):
+            if place.summary is not None and not self._may_match(where, place.summary):
+                yield place.summary
                 continue
-            chunk = self._chunk_at(file, place)
-            if chunk is not None and where.may_match(chunk.summary, offset_ns):
-                yield chunk
+            chunk = self._chunk_at(file, index)
+            if chunk is not None:
+                yield chunk if self._may_match(where, chunk.summary) else chunk.summary
 
-    def _chunk_at(self, file: FileSource, place: ChunkPlace) -> Chunk | None:
+    def _may_match(self, where: Filter, summary: Summary) -> bool:
+        return where.may_match(summary, self.header.clock.offset_ns, self._hosts)
+
+    def _chunk_at(self, file: FileSource, index: int) -> Chunk | None:
+        """Read a chunk; where frames were moved, those that follow are looked for anew."""
+        place = self._chunks[index]
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
             chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk
+        if place.summary is not None and hides_frames(file, place.entry):
+            found = survey(file, place.entry.offset, place.entry.number)
+            for error in found.damage:
+                self._note(error)
+            chunks = [entry for entry in found.entries if entry.type == FrameType.EVENTS]
+            self._chunks[index + 1 :] = [ChunkPlace(entry, None) for entry in chunks]
         return None
 
-    def _from_pipe(self, where: Filter) -> Iterator[Chunk | Gap]:
+    def _from_pipe(self, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         explained = False  # whether damage just noted explains that frames are missing
         for frame in self._frames:
             if isinstance(frame, FormatError):
@@ -288,29 +256,10 @@ class Capture:
             with self._noting(frame.offset):
                 chunk = self._take(frame)
             yield from self.gaps[known:]
-            if chunk is not None and where.may_match(chunk.summary, self.header.clock.offset_ns):
-                yield chunk
+            if chunk is not None:
+                yield chunk if self._may_match(where, chunk.summary) else chunk.summary
         if not self._footer_seen:
             self._note(no_footer())
-
-    @contextlib.contextmanager
-    def _noting(self, offset: int | None = None) -> Iterator[None]:
-        """Note what is wrong in place of raising it, unless the capture needs a newer reader."""
-        try:
-            yield
-        except UnsupportedVersionError:
-            raise
-        except FormatError as error:
-            self._note(error if offset is None else error.at(offset))
-
-    def _note(self, error: FormatError) -> None:
-        if str(error) not in self._known_damage:
-            self._known_damage.add(str(error))
-            self.damage.append(error)
-
-    def _raise_damage(self) -> None:
-        if self._errors == "strict" and self.damage:
-            raise self.damage[0]
 
 
 def _frame_at(file: FileSource, entry: IndexEntry) -> Frame:
@@ -324,23 +273,6 @@ def _frame_at(file: FileSource, entry: IndexEntry) -> Frame:
             entry.offset,
         )
     return frame
-
-
-def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[EventBatch | Gap]:
-    """Cut a batch where a gap of the heap ``waiting`` lies before one of its events."""
-    if len(batch) == 0 or not waiting:
-        return [batch] * (len(batch) > 0)
-    pieces: list[EventBatch | Gap] = []
-    time_ns, start = batch.time_ns, 0
-    while waiting and waiting[0][0] <= time_ns[-1]:
-        gap = heapq.heappop(waiting)[-1]
-        cut = int(np.searchsorted(time_ns, gap.last_ns))
-        if cut > start:
-            pieces.append(batch.select(slice(start, cut)))
-            start = cut
-        pieces.append(gap)
-    pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
-    return pieces
 
 
 def is_growing(descriptor: int) -> bool:

@@ -10,12 +10,13 @@ missing, a gap of the cause ``damage`` says so; where END is gone, one with the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 import numpy as np
 
+from wcap import __version__
 from wcap.accounts import Accounts, Unexplained
 from wcap.batch import COLUMNS, EventBatch
 from wcap.chunk_summary import encode_summary
@@ -27,6 +28,7 @@ from wcap.format import (
     RECOVERED,
     End,
     FrameType,
+    Rewriting,
     decode_end,
     decode_gaps,
     encode_end,
@@ -34,6 +36,9 @@ from wcap.format import (
 from wcap.heading import take_header
 from wcap.sources import Frame, StreamSource
 from wcap.writer import CaptureWriter
+
+# SPEC.md section 14: what is said to have been done to what this writes.
+RECOVER = "recover"
 
 
 @dataclass(slots=True)
@@ -84,13 +89,18 @@ class _Recovery:
         self._frames = StreamSource(source).frames()
         first, self._header = take_header(self._frames)
         self._clock = self._header.clock
-        self._writer = CaptureWriter(target, self._header, salt=salt)
+        done = Rewriting(RECOVER, "wcap", __version__)
+        header = replace(self._header, rewritten=(*self._header.rewritten, done))
+        self._writer = CaptureWriter(target, header, salt=salt)
         self._next = first.envelope.number + 1
         self._done = Recovered()
         self._accounts = Accounts(self._header.after)
         self._seen_ns: dict[int, int] = {}
         self._last_ns = self._clock.wall_ns
         self._unfinished = 0
+        # Numbers of each CPU that may have been left out on purpose, which only END tells.
+        self._doubtful: dict[int, Gap] = {}
+        self._was_cut = any(done.what != RECOVER for done in self._header.rewritten)
         self._end: tuple[End, bytes] | None = None
 
     def run(self) -> Recovered:
@@ -132,16 +142,16 @@ class _Recovery:
         elif kind == FrameType.GAPS:
             for gap in decode_gaps(body, self._clock):
                 self._accounts.add_gap(gap)
-            self._writer.copy(FrameType.GAPS, body)
+            self._writer.write_frame(FrameType.GAPS, body)
         elif kind == FrameType.RESULTS:
             self._unfinished -= len(decode_results(body))
-            self._writer.copy(FrameType.RESULTS, body)
+            self._writer.write_frame(FrameType.RESULTS, body)
         elif kind == FrameType.END:
             self._end = (decode_end(body), body)
         elif kind == FrameType.HEADER:
             raise CorruptionError("a second header")
         elif kind >= FIRST_OPTIONAL_TYPE:
-            self._writer.copy(kind, body)
+            self._writer.write_frame(kind, body)
         elif kind not in (FrameType.INDEX, FrameType.FOOTER):
             raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap")
 
@@ -158,7 +168,7 @@ class _Recovery:
                 later = times[found.cpu]
                 gaps.append(self._gap(found, int(later[-1])))
         self._mark(gaps)
-        self._writer.copy(FrameType.EVENTS, body, encode_summary(chunk.summary))
+        self._writer.write_frame(FrameType.EVENTS, body, encode_summary(chunk.summary))
         self._done.chunks += 1
         self._done.events += len(batch)
         self._unfinished += chunk.summary.unfinished
@@ -178,7 +188,29 @@ class _Recovery:
             DAMAGE,
         )
 
+    def _doubt(self, gap: Gap) -> None:
+        """Remember missing numbers until it is known how many were left out on purpose."""
+        before = self._doubtful.get(gap.cpu)
+        if before is not None:
+            count, last = before.count + gap.count, gap.last_sequence
+            gap = replace(before, count=count, last_sequence=last, last_ns=gap.last_ns)
+        self._doubtful[gap.cpu] = gap
+
+    def _missing(self, left_out: Mapping[int, int]) -> Iterator[Gap]:
+        """Yield what is missing although it was not left out on purpose: a gap for each CPU."""
+        for cpu, gap in sorted(self._doubtful.items()):
+            count = gap.count - left_out.get(cpu, 0)
+            if count > 0:
+                yield replace(gap, count=count)
+
     def _mark(self, gaps: list[Gap]) -> None:
+        if self._was_cut:
+            for gap in gaps:
+                self._doubt(gap)
+            return
+        self._write_gaps(gaps)
+
+    def _write_gaps(self, gaps: list[Gap]) -> None:
         self._writer.write_gaps(gaps)
         self._done.marked += sum(gap.count for gap in gaps)
 
@@ -193,6 +225,7 @@ class _Recovery:
         # A gap of the file may reach beyond the last event that is left.
         found = list(self._accounts.finish(counted.items()))
         self._mark([self._gap(missing, ended_ns) for missing in found])
+        self._write_gaps(list(self._missing({} if self._end is None else self._end[0].left_out)))
         if self._end is None:
             clock_ns = max(0, self._last_ns - self._clock.offset_ns)
             wall_ns = max(0, clock_ns + self._clock.offset_ns)
@@ -206,7 +239,7 @@ class _Recovery:
             lost = Counter(end.lost_results)
             lost[DAMAGE] += self._unfinished
             body = encode_end(replace(end, lost_results=dict(lost)))
-        self._writer.copy(FrameType.END, body)
+        self._writer.write_frame(FrameType.END, body)
         self._writer.close()
 
 

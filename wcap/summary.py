@@ -2,9 +2,10 @@
 
 The verdict is a proof, not an impression. Each CPU numbers its events from 1 (in a later part of
 a recording, from where the part before left off), the lost ones too, and the recorder writes down
-how far each got. So a capture is complete when the sequence numbers
-of its chunks leave no hole, and each CPU has as many events as numbers. A hole that no gap
-explains, and a sum that does not come out, are themselves reported.
+how far each got; who leaves events out on purpose later counts these. So a capture is complete
+when the sequence numbers of its chunks leave no hole, and each CPU has as many events as numbers,
+less those left out. A hole that no gap explains, and a sum that does not come out, are themselves
+reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from wcap.chunk_summary import Summary
 from wcap.errors import FormatError
 from wcap.events import Gap
 from wcap.format import End, Header
-from wcap.reader import Capture
+from wcap.readable import Readable
 
 # The kernel slews both clocks alike, so they part only when somebody sets the wall clock. To read
 # one after the other takes far less than this.
@@ -97,6 +98,11 @@ class Facts:
         return sum(gap.count for gap in self.gaps)
 
     @property
+    def left_out(self) -> int:
+        """Events, and losses, that were left out on purpose when the capture was rewritten."""
+        return 0 if self.end is None else sum(self.end.left_out.values())
+
+    @property
     def duration_ns(self) -> int:
         """How long recording took, or, when its end is unknown, until the last event."""
         if self.end is not None:
@@ -133,7 +139,7 @@ class Facts:
         )
 
 
-def examine(capture: Capture, summaries: Iterable[Summary] | None = None) -> Facts:
+def examine(capture: Readable, summaries: Iterable[Summary] | None = None) -> Facts:
     """Read the summaries of a capture's chunks, and judge them.
 
     With an index no chunk is read, so damage inside one is not seen: its columns and payloads are
@@ -167,8 +173,12 @@ def _account(facts: Facts, proof: _Proof) -> None:
     if facts.end is not None:
         after = facts.header.after
         facts.expected = sum(counted.values()) - sum(after.values())
+        left_out = facts.end.left_out
+        # Where numbers were left out on purpose, nothing tells which of those absent they are.
+        facts.holes = [hole for hole in facts.holes if hole.cpu not in left_out]
         found = proof.events.copy()
         found.update(after)
+        found.update(left_out)
         for gap in facts.gaps:
             found[gap.cpu] += gap.count
         for hole in facts.holes:

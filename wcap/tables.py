@@ -16,6 +16,7 @@ from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
 from wcap.events import UNKNOWN_TARGET, Process, Target
 from wcap.fields import (
+    MAX_INT64,
     MAX_UINT32,
     MAX_UINT64,
     Fields,
@@ -54,7 +55,9 @@ def trimmed(batch: EventBatch) -> tuple[EventBatch, tuple[str, ...]]:
     for name, rows in present.items():
         if bool(rows.any()):
             kept[name] = np.where(rows, batch.column(name), COLUMNS[name].type(0))
-    tables = {table: _used(getattr(batch, table), table, kept, present) for table in POINTERS}
+    tables: dict[str, Any] = {
+        table: _used(getattr(batch, table), table, kept, present) for table in POINTERS
+    }
     if "source" not in kept and all(target == UNKNOWN_TARGET for target in tables["targets"]):
         del kept["target"]
         tables["targets"] = (UNKNOWN_TARGET,)
@@ -112,6 +115,25 @@ def decode_tables(fields: Fields) -> dict[str, Any]:
     }
 
 
+def tables_understood(fields: Fields) -> bool:
+    """Whether no process and no target of an EVENTS frame has a key that is not known.
+
+    Raises:
+        CorruptionError, LimitError: a table breaks a rule of SPEC.md section 4.2 or 9.
+    """
+    for name, kind in (("processes", Process), ("targets", Target)):
+        table = fields.find(name, dict)
+        if table is None:
+            continue
+        unpacked = decode_map(columns.unpack(table, MAX_TABLE))
+        entries = map(Fields, unpacked.take(name, list))
+        if not unpacked.has_only((name,)) or not Fields(table).has_only(("data", "size")):
+            return False
+        if not all(entry.has_only(kind.__slots__) for entry in entries):
+            return False
+    return True
+
+
 def _packed(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     table = encode_map({name: entries})
     check_items(table)
@@ -151,7 +173,7 @@ def _decode_process(value: object) -> Process:
         leader=_find_text(fields, "leader"),
         ppid=fields.find_number("ppid", 0, MAX_UINT32),
         uid=fields.find_number("uid", 0, MAX_UINT32),
-        start_ns=fields.find_number("start_ns"),
+        start_ns=fields.find_number("start_ns", -MAX_INT64 - 1),
         exe=_find_text(fields, "exe"),
         cmdline=None if cmdline is None else tuple(map(text, cmdline)),
         gid=fields.find_number("gid", 0, MAX_UINT32),

@@ -9,32 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeAlias
 
 from wcap import chunks
 from wcap.batch import EventBatch
 from wcap.envelope import encode_frame, encode_preamble
 from wcap.errors import LimitError
 from wcap.events import Gap
-from wcap.format import (
-    Clock,
-    End,
-    FrameType,
-    Header,
-    Index,
-    IndexEntry,
-    encode_end,
-    encode_footer,
-    encode_gaps,
-    encode_header,
-    encode_index,
-)
+from wcap.format import Clock, End, FrameType, Header, encode_end, encode_gaps, encode_header
+from wcap.index_frames import Index, IndexEntry, encode_footer, encode_index
+
+# What bytes are written to: anything that takes them and says how many it took.
+Target: TypeAlias = BinaryIO | io.RawIOBase
 
 # A chunk is closed at this many events or payload bytes: large enough to compress and to skip,
 # small enough that a reader's memory stays near 10 MiB.
@@ -96,7 +89,7 @@ class CaptureWriter:
         salt: of the file's checksums; random unless a reproducible file is wanted.
     """
 
-    def __init__(self, stream: BinaryIO, header: Header, *, salt: int | None = None) -> None:
+    def __init__(self, stream: Target, header: Header, *, salt: int | None = None) -> None:
         self._stream = stream
         self._clock = header.clock
         self._salt = secrets.randbits(32) if salt is None else salt
@@ -108,7 +101,7 @@ class CaptureWriter:
         self.events = 0
         self.payload_bytes = 0
         self._put(encode_preamble(self._salt))
-        self._frame(FrameType.HEADER, encode_header(header))
+        self.write_frame(FrameType.HEADER, encode_header(header))
 
     @property
     def size(self) -> int:
@@ -123,40 +116,36 @@ class CaptureWriter:
             LimitError: one event exceeds what a chunk may hold (SPEC.md section 9).
         """
         for chunk in encode_chunks(batch, self._clock):
-            self.write_chunk(chunk.body, chunk.summary)
-
-    def write_chunk(self, body: bytes, summary: dict[str, Any]) -> None:
-        """Write one chunk that `encode_chunks` made, with a clock of the same offset."""
-        self._frame(FrameType.EVENTS, body, summary)
-        self.events += summary["events"]
-        self.payload_bytes += summary["captured"]
+            self.write_frame(FrameType.EVENTS, chunk.body, chunk.summary)
 
     def write_gaps(self, gaps: Sequence[Gap]) -> None:
         """Write what was lost before the next events."""
         if gaps:
-            self._frame(FrameType.GAPS, encode_gaps(gaps, self._clock))
+            self.write_frame(FrameType.GAPS, encode_gaps(gaps, self._clock))
 
     def write_results(self, results: Sequence[tuple[int, int, int, int]]) -> None:
         """Write (cpu, sequence, returned, duration_ns) of events written as unfinished."""
         for body in encode_results(results):
-            self.write_other(FrameType.RESULTS, body)
+            self.write_frame(FrameType.RESULTS, body)
 
-    def write_other(self, kind: FrameType, body: bytes) -> None:
-        """Write a frame without events: its body was encoded before."""
-        self._frame(kind, body)
-
-    def copy(self, kind: int, body: bytes, summary: dict[str, object] | None = None) -> None:
-        """Write a frame of another capture as it is, under this one's number and salt.
+    def write_frame(self, kind: int, body: bytes, summary: Mapping[str, Any] | None = None) -> None:
+        """Write a frame whose body is there already: encoded before, or of another capture.
 
         Args:
             kind: its type, any but those of the header, the index and the footer.
-            body: as it was.
+            body: with times on a clock of the same offset.
             summary: of a chunk, as its body has it; the index repeats it.
         """
-        self._frame(kind, body, summary)
+        if len(self._entries) >= INDEX_FRAMES:
+            self._write_index()
+        frame = encode_frame(kind, body, self._number, self._salt)
+        entry = IndexEntry(self._number, kind, self._offset, len(frame), summary)
+        self._put(frame)
+        self._number += 1
+        self._entries.append(entry)
         if summary is not None:
-            self.events += int(str(summary["events"]))
-            self.payload_bytes += int(str(summary["captured"]))
+            self.events += summary["events"]
+            self.payload_bytes += summary["captured"]
 
     def close(self, end: End | None = None) -> None:
         """Write the end, the index and the footer. The stream stays open."""
@@ -164,7 +153,7 @@ class CaptureWriter:
             return
         self._closed = True
         if end is not None:
-            self._frame(FrameType.END, encode_end(end))
+            self.write_frame(FrameType.END, encode_end(end))
         self._write_index()
         assert self._last_index is not None
         footer = encode_footer(self._last_index)
@@ -184,15 +173,6 @@ class CaptureWriter:
                 self.close()
         finally:
             self._stream.close()
-
-    def _frame(self, kind: int, body: bytes, summary: dict[str, object] | None = None) -> None:
-        if len(self._entries) >= INDEX_FRAMES:
-            self._write_index()
-        frame = encode_frame(kind, body, self._number, self._salt)
-        entry = IndexEntry(self._number, kind, self._offset, len(frame), summary)
-        self._put(frame)
-        self._number += 1
-        self._entries.append(entry)
 
     def _write_index(self) -> None:
         body = encode_index(Index(tuple(self._entries), self._last_index))
@@ -215,7 +195,7 @@ class CaptureWriter:
         self._offset += len(data)
 
 
-def _write(stream: BinaryIO, data: memoryview) -> int:
+def _write(stream: Target, data: memoryview) -> int:
     written: int | None = stream.write(data)
     if written is None:  # an unbuffered stream that must not wait, and would have to
         raise BlockingIOError(errno.EAGAIN, "the output is full and set not to wait")

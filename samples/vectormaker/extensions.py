@@ -59,6 +59,12 @@ def extensions() -> Iterator[Vector]:
          "at"))  # fmt: skip
     yield story("nil-header", "nil for every optional key of HEADER", "R8", ONE,
                 written_header=head(**nothing))  # fmt: skip
+    yield story("nil-in-maps", "nil for keys of maps whose keys are free", "R8", ONE,
+                header=head(filters={"given": [], "resolved": {}}),
+                written_header=head(kernel={"release": None}, versions={"wcap": None},
+                                    filters={"given": [], "resolved": {"uid": None}, "x": None}),
+                written_end=ending([ONE], lost={"other": None},
+                                   lost_results={"other": None}))  # fmt: skip
     nothing = dict.fromkeys(
         ("lost", "lost_results", "unfollowed", "exit_status", "warnings", "bypassed"))  # fmt: skip
     yield story("nil-end", "nil for every optional key of END", "R8", ONE,

@@ -10,8 +10,8 @@ from vectormaker import chunk as c
 from vectormaker.chunk import CLOCK_NS, PROCESS, WALL_NS, chunk
 from vectormaker.columns import above
 from vectormaker.meaning import Vector
-from vectormaker.story import ONE, TWO, ending, gap, head, story
-from vectormaker.wire import EVENTS, GAPS, RESULTS
+from vectormaker.story import HEAD, ONE, TWO, ending, gap, head, story
+from vectormaker.wire import EVENTS, GAPS, RESULTS, Bytes
 
 
 def headers() -> Iterator[Vector]:
@@ -33,6 +33,29 @@ def headers() -> Iterator[Vector]:
                     header=head(**{key: value}))  # fmt: skip
     yield story("header-after", "a later part of a recording, whose numbers go on at 2", "R6", TWO,
                 header=head(part=2, after=[[0, 1]]))  # fmt: skip
+    rewritten = [
+        {"what": "cut", "tool": "wcap", "version": "0.1.0", "asked": {"fd": ["1"]}},
+        {"what": "hologram", "tool": "other", "version": "2", "asked": {"deep": [1, True]}},
+    ]
+    yield story("header-rewritten", "what was done to a capture: known and unknown", "R6", ONE,
+                header=head(rewritten=rewritten), start=Bytes(minor=3))  # fmt: skip
+    first = {**HEAD, "host": "one"}
+    second = {
+        **HEAD,
+        "host": "two",
+        "rewritten": rewritten[:1],
+        "after": [[0, 4]],
+        "clock": {"name": "boottime", "anchor": [CLOCK_NS - 5, WALL_NS + 7]},
+    }
+    origins = [{**first, "first_cpu": 0, "cpus": 2}, {**second, "first_cpu": 4, "cpus": 1}]
+    elsewhere = replace(TWO, cpu=4, sequence=5, process={**PROCESS, "start_ns": -17})
+    neither = replace(TWO, cpu=2, at=TWO.at + 1, sequence=1)
+    last = ending([ONE, elsewhere, neither], reason="merged", origins=[
+        {"reason": "signal", "anchor": [CLOCK_NS + 9, WALL_NS + 9], "exit_status": 1},
+        {"reason": "command", "anchor": [CLOCK_NS, WALL_NS]}])  # fmt: skip
+    yield story("header-origins", "two recordings merged, with CPU 0 and 4 on; CPU 2 is of neither",
+                "R6", ONE, elsewhere, neither, header=head(origins=origins, after=[[4, 4]]),
+                end=last, start=Bytes(minor=3), full=True)  # fmt: skip
     yield story("header-snaplen-most", "the largest snaplen", "R6", ONE,
                 header=head(snaplen=(1 << 32) - 1))  # fmt: skip
     clock = {"name": "monotonic", "anchor": [0, 0]}
@@ -64,6 +87,9 @@ def ends() -> Iterator[Vector]:
     for reason in ("signal", "command", "count", "duration", "loss", "output", "error", "novel"):
         yield story(f"end-reason-{reason}", f"{reason} as the reason of END", "R6", ONE,
                     end=ending([ONE], reason=reason), status=3 * (reason == "error"))  # fmt: skip
+    kept = ending([ONE, replace(TWO, sequence=5)], left_out=[[0, 3]])
+    yield story("end-left-out", "three events between two were left out on purpose", "R6", ONE,
+                replace(TWO, sequence=5), end=kept, start=Bytes(minor=3))  # fmt: skip
     step = [CLOCK_NS + 1_000_000_000, WALL_NS + 90_000_000_000]
     yield story("end-clock-was-set", "the wall clock was set meanwhile: the anchor tells", "R6",
                 ONE, end=ending([ONE], anchor=step))  # fmt: skip

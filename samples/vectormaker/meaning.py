@@ -87,7 +87,7 @@ def describe(vector: Vector) -> str:
     else:
         said |= {
             "header": _texts(vector.header),
-            "events": [event_form(event, vector.anchor) for event in vector.events],
+            "events": [_event(vector, event) for event in vector.events],
             "gaps": [_gap(gap, vector.anchor) for gap in vector.gaps],
             "end": _texts(vector.end),
             "damage": [_fault(fault) for fault in vector.damage],
@@ -97,7 +97,7 @@ def describe(vector: Vector) -> str:
     if vector.by_seeking:
         said["only_seeking_readers_notice"] = True
     if vector.streamed is not None:
-        said["streamed_events"] = [event_form(event, vector.anchor) for event in vector.streamed]
+        said["streamed_events"] = [_event(vector, event) for event in vector.streamed]
     if vector.full:
         said["processes"] = [_texts(event.process) for event in vector.events]
         said["targets"] = [_texts(event.target or {}) for event in vector.events]
@@ -133,7 +133,20 @@ def _texts(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def event_form(event: Event, anchor: tuple[int, int] = ANCHOR) -> dict[str, Any]:
+def _event(vector: Vector, event: Event) -> dict[str, Any]:
+    header = vector.header or {}
+    host = header.get("host")
+    if header.get("origins"):
+        host = None
+    for origin in header.get("origins") or ():
+        if origin["first_cpu"] <= event.cpu < origin["first_cpu"] + origin["cpus"]:
+            host = origin.get("host")
+    return event_form(event, vector.anchor, host)
+
+
+def event_form(
+    event: Event, anchor: tuple[int, int] = ANCHOR, host: str | None = None
+) -> dict[str, Any]:
     """Return an event in the form of Appendix F."""
     answered = not event.flags & NO_RESULT
     timed = answered and not event.flags & AT_EXIT
@@ -164,6 +177,7 @@ def event_form(event: Event, anchor: tuple[int, int] = ANCHOR) -> dict[str, Any]
         "source_fd": event.source_fd if event.flags & HAS_SOURCE else None,
         "source": _texts(source),
         "address": _texts(event.address) if event.flags & HAS_ADDRESS else None,
+        "host": host,
         "text": _texts(event.data) if known else None,
         "data_b64": base64.b64encode(event.data).decode() if known else None,
     }

@@ -134,7 +134,8 @@ def _headers(clock: Mapping[str, Any]) -> Iterator[Vector]:
         ("kernel-key", "a key of kernel that is no str", {"kernel": {5: "x"}}),
         ("filters-float", "a float among the filters", {"filters": {"x": 1.5}}),
         ("filters-deep", "filters nested deeper than 4", {"filters": {"a": [[[["x"]]]]}}),
-        ("filters-nil", "nil among the filters", {"filters": {"x": None}}),
+        ("filters-nil", "nil in a list of the filters", {"filters": {"x": [None]}}),
+        ("filters-beyond", "an int beyond int64 among the filters", {"filters": {"x": 1 << 63}}),
     ):
         yield broken(f"header-{name}", shows, "R19", HEADER, head(**changed))
     yield broken("header-no-map", "a header that is no map", "R19", HEADER, b"\x05")

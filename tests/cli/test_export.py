@@ -82,7 +82,7 @@ def test_payloads_come_in_the_forms_asked_for(capture, capsys):
     assert main(["export", str(capture), "--csv", "--data", "base64,hex", "-n1"]) == 0
 
     header, row = capsys.readouterr().out.split("\r\n")[:2]
-    assert header.endswith(",address,data_b64,data_hex")
+    assert header.endswith(",address,host,data_b64,data_hex")
     assert row.endswith(",b3V0Cg==,6f75740a")
 
 

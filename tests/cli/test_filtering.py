@@ -118,7 +118,7 @@ def test_a_chunk_whose_targets_calls_or_processes_are_all_unwanted_is_not_read(
     read = []
     monkeypatch.setattr(
         "wcap.reader.Capture._chunk_at",
-        lambda _capture, _file, place: read.append(place.summary.first_ns),
+        lambda capture, _file, at: read.append(capture._chunks[at].summary.first_ns),
     )
 
     for options, chunks in (

@@ -72,7 +72,7 @@ def test_everything_that_is_known_is_said(path, capsys):
         out
         == f"""\
 file              {path}, {size / 1024:.1f} KiB ({size:,} bytes)
-format            1.2, indexed
+format            1.3, indexed
 started           2026-01-02T03:04:05.000000Z
 ended             2026-01-02T03:04:17.500000Z, command ended, after 10 s
 command           make -j8 'a b'
@@ -168,13 +168,14 @@ def test_json_has_the_documented_keys(path, capsys):
         "exit_status": None,
         "unfollowed": 0,
         "end_warnings": [],
-        "format_version": "1.2",
+        "format_version": "1.3",
         "file_bytes": path.stat().st_size,
         "chunks": 1,
         "cpus": 1,
         "indexed": True,
         "growing": False,
         "expected_events": 1,
+        "left_out": 0,
         "discrepancies": [],
         "uncounted": 0,
         "lost_by_cause": {},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import resource
+import json
+import os
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -15,6 +16,7 @@ import zstandard
 from bytesupport import SALT, assembled, body_of, small_capture
 from support import CLOCK, batch_of, end_of, write
 
+import wcap
 from wcap.chunks import encode_events
 from wcap.envelope import MAGIC_SIZE, encode_frame
 from wcap.events import EventFlag
@@ -116,66 +118,60 @@ COMMANDS = [
     ["verify"],
     ["recover", "--force", "-o", "OUT"],
 ]
-# Each command in a process of its own. Not ru_maxrss: across fork and exec it keeps what the
-# parent, which made the file, had taken at most; VmHWM begins anew with the program.
-RUN = """
-import sys
-from pathlib import Path
-from wcap.cli import main
-status = main(sys.argv[1:])
-lines = Path("/proc/self/status").read_text().splitlines()
-print()
-print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-sys.exit(status)
-"""
 
 
-def run(words: list[str], source: str, target: str) -> tuple[int, str, int, float]:
-    """Return exit status, standard error, most bytes of memory and processor seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    given = [target if word == "OUT" else word for word in words]
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *given, source], capture_output=True, timeout=60, check=False
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    peak = int(done.stdout.split()[-1]) * 1024
-    return done.returncode, done.stderr.decode(), peak, spent
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A file of each kind by its name, and a sound one."""
+    folder = tmp_path_factory.mktemp("strangers")
+    made = {}
+    for number, (name, make) in enumerate({"sound": small_capture, **MAKERS}.items()):
+        made[name] = folder / f"{number}.wcap"
+        made[name].write_bytes(make())
+    return made
 
 
-@functools.cache
-def idle(command: tuple[str, ...], folder: str) -> tuple[int, float]:
-    """Return what a command takes for a small sound capture."""
-    source = f"{folder}/sound.wcap"
-    with open(source, "wb") as stream:  # noqa: PTH123
-        stream.write(small_capture())
-    status, _, peak, spent = run([*command], source, f"{folder}/sound.out")
-    assert status in (0, 3)
-    return peak, spent
+@pytest.fixture(scope="module")
+def run():
+    """Run a command in a process of its own; return what `measured` tells of it."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(wcap.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).parents[1] / "measured.py"],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+
+        def ask(words, source, target):
+            given = [str(target) if word == "OUT" else word for word in words]
+            server.stdin.write(json.dumps([*given, str(source)]) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        yield ask
+        server.stdin.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0] + words[-1][:7])
-def test_a_strangers_file_takes_neither_memory_nor_time(tmp_path, command):
+def test_a_strangers_file_takes_neither_memory_nor_time(tmp_path, command, files, run):
     """SPEC R4 R19"""
-    peak_idle, spent_idle = idle(tuple(command), str(tmp_path))
+    target = tmp_path / "out.wcap"
+    idle = run(command, files["sound"], target)
+    assert idle["status"] in (0, 3)
     failures = []
-    for name, make in MAKERS.items():
-        path = tmp_path / "strange.wcap"
-        path.write_bytes(make())
-        status, err, peak, spent = run(command, str(path), str(tmp_path / "out.wcap"))
-        lines = err.splitlines()
+    for name in MAKERS:
+        found = run(command, files[name], target)
+        lines = found["err"].splitlines()
         # A bad index is made anew, and nothing is missing then.
         mended = command[0] == "recover" and name.startswith("an index")
         if (
-            (status not in (1, 3) and not mended)
-            or "Traceback" in err
+            (found["status"] not in (1, 3) and not mended)
+            or "Traceback" in found["err"]
             or any(len(line) > 400 for line in lines)
         ):
-            failures.append(f"{name}: status {status}: {err[-300:]}")
-        if peak - peak_idle > MOST_BYTES:
-            failures.append(f"{name}: {(peak - peak_idle) >> 20} MiB above idle")
-        if spent - spent_idle > MOST_SECONDS:
-            failures.append(f"{name}: {spent - spent_idle:.1f} s")
+            failures.append(f"{name}: status {found['status']}: {found['err'][-300:]}")
+        if found["bytes"] - idle["bytes"] > MOST_BYTES:
+            failures.append(f"{name}: {(found['bytes'] - idle['bytes']) >> 20} MiB above idle")
+        if found["seconds"] - idle["seconds"] > MOST_SECONDS:
+            failures.append(f"{name}: {found['seconds'] - idle['seconds']:.1f} s")
     assert not failures
 
 

@@ -16,7 +16,18 @@ from bytesupport import columns_of, frames_of, read
 from support import CLOCK, STARTED_NS, batch_of, write
 
 import wcap
-from wcap import chunk_summary, chunks, columns, envelope, errors, fields, reader, sources, tables
+from wcap import (
+    chunk_summary,
+    chunks,
+    columns,
+    envelope,
+    errors,
+    fields,
+    index_frames,
+    reader,
+    sources,
+    tables,
+)
 from wcap import format as wire
 from wcap.batch import COLUMNS, OPTIONAL, EventBatch
 from wcap.chunks import decode_results
@@ -27,15 +38,18 @@ from wcap.exporters.jsonl import format_batch
 from wcap.exporters.shared import PayloadForm
 from wcap.fields import decode_map
 from wcap.format import (
+    MERGED,
     RECOVERED,
     Clock,
     End,
     FrameType,
     Header,
-    decode_footer,
+    Origin,
+    Rewriting,
     decode_gaps,
     encode_gaps,
 )
+from wcap.index_frames import decode_footer
 from wcap.reader import Capture
 from wcap.syscalls import SYSCALLS
 from wcap.writer import CaptureWriter
@@ -162,13 +176,15 @@ def test_key_tables_are_those_of_the_code():
     assert keys_of("4.3 GAPS") == set(
         msgpack.unpackb(encode_gaps([gap], Clock("x", 0, 0)))["gaps"][0]
     )
-    optional = {"unfollowed", "exit_status", "warnings", "bypassed", *Bypass.__slots__}
-    assert keys_of("4.5 END") == {*frames[5], *optional}
+    optional = {"unfollowed", "exit_status", "warnings", "bypassed", "left_out", "origins"}
+    assert keys_of("4.5 END") == {*frames[5], *optional, *Bypass.__slots__}
     assert keys_of("4.6 INDEX") == {"entries", "previous"}
     summary = {*frames[2]["summary"], "payload_lost", "targets", "kinds"}
     assert keys_of("5.5 Summary") == set(chunk_summary.Summary.__slots__) == summary
     required = {name for name, cells in table(section("4.1 HEADER")).items() if "yes" in cells}
-    assert required == {"clock", "snaplen", "syscalls"}
+    assert required == {"clock", "snaplen", "syscalls", "what"}
+    merged = {"origins", *Origin.__slots__} - {"header"}
+    assert keys_of("4.1 HEADER") >= {"rewritten", *Rewriting.__slots__, *merged}
 
 
 def test_the_json_keys_are_those_of_the_code():
@@ -204,7 +220,7 @@ def capture_maps() -> list[tuple[int, dict]]:
         ("`payload` of a chunk", chunks.MAX_PAYLOAD),
         ("`processes` of a chunk", tables.MAX_TABLE),
         ("`targets` of a chunk", tables.MAX_TABLE),
-        ("`entries` of an INDEX", wire.MAX_INDEX),
+        ("`entries` of an INDEX", index_frames.MAX_INDEX),
         ("results in a RESULTS", chunk_summary.MAX_EVENTS),
         ("results in all RESULTS", reader.MAX_RESULTS),
     ],
@@ -222,7 +238,7 @@ def test_other_numbers_are_those_of_the_code():
     assert "more than {} entries or more than {} bytes".format(*bounds) in section("5.5 Summary")
     assert f"{sources._VAIN_BYTES >> 20} MiB" in section("12.2 Corruption")
     assert sources._VAIN_TIMES == 4
-    assert f"{wire.FOOTER_SIZE} bytes before the end" in section("4.7 FOOTER")
+    assert f"{index_frames.FOOTER_SIZE} bytes before the end" in section("4.7 FOOTER")
     assert wire.FIRST_OPTIONAL_TYPE == 64
     assert f"version {wcap.FORMAT_VERSION[0]}.{wcap.FORMAT_VERSION[1]} " in SPEC[:99]
 
@@ -236,8 +252,8 @@ def test_the_reasons_of_end_are_those_of_the_code():
     )
     written = set(re.findall(r"(?:\bstop\(|_reason = |_standing\()\"(\w+)\"", recording))
     assert len(written) == 10
-    # The reason `recovered` is no recorder's.
-    assert told == set(END_REASONS) == written | {RECOVERED}
+    # The reasons `recovered` and `merged` are no recorder's.
+    assert told == set(END_REASONS) == written | {RECOVERED, MERGED}
 
 
 def test_error_classes_are_those_of_the_code():
@@ -255,7 +271,7 @@ def test_every_example_is_looked_at_by_a_test():
 
 def test_the_preamble_example():
     preamble = decode_preamble(block("preamble"))
-    assert (preamble.major, preamble.minor, preamble.salt) == (1, 2, 0x57434150)
+    assert (preamble.major, preamble.minor, preamble.salt) == (1, 3, 0x57434150)
 
 
 def test_the_envelope_example():
@@ -310,7 +326,7 @@ def test_the_results_example():
 
 def test_the_footer_example():
     assert decode_footer(block("footer")) == 885
-    assert wire.encode_footer(885) == block("footer")
+    assert index_frames.encode_footer(885) == block("footer")
 
 
 def test_the_packed_example():

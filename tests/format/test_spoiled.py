@@ -15,7 +15,7 @@ from bytesupport import (
     small_capture,
     true_events,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wcap.check import Check, Finding
@@ -122,6 +122,8 @@ def test_a_sweep_of_spoiled_spans_is_verified_and_recovered(how, length):
     st.sampled_from(["zero", "double", "delete", "swap"]),
     st.tuples(st.integers(MINOR + 1, len(DATA)), st.integers(MINOR + 1, len(DATA))).map(sorted),
 )
+@example("swap", [FRAMES[0].end, FRAMES[1].end])  # whole frames at places of others
+@example("swap", [146, 1318])
 def test_any_spoiled_span_is_verified_and_recovered(how, span):
     """SPEC R12 R19"""
     data = spoiled(how, *span)

@@ -81,7 +81,13 @@ def header_form(header: Header) -> dict[str, Any]:
         "versions": {},
         "warnings": [],
         "at": "enter",
+        "rewritten": [],
+        "origins": [],
     }
+    given["origins"] = [
+        {"first_cpu": origin.first_cpu, "cpus": origin.cpus, **header_form(origin.header)}
+        for origin in header.origins
+    ]
     return {key: value for key, value in given.items() if value != empty.get(key)}
 
 
@@ -89,6 +95,11 @@ def end_form(end: End) -> dict[str, Any]:
     given = known(end)
     given["anchor"] = [given.pop("clock_ns"), given.pop("wall_ns")]
     given["sequences"] = [[cpu, last] for cpu, last in sorted(end.sequences.items())]
+    given["origins"] = [
+        {key: value for key, value in end_form(own).items() if key != "sequences"}
+        for own in end.origins
+    ]
+    given["left_out"] = [[cpu, count] for cpu, count in sorted(end.left_out.items())]
     given["bypassed"] = [known(bypass) for bypass in end.bypassed]
     return {key: value for key, value in given.items() if value or key in ("reason", "sequences")}
 
@@ -185,6 +196,7 @@ FROZEN = {
     "frozen-1.0-hello": "e491e6d9f2454bfd2ca4e6e77b4038091c0c7e8dd9aba5572431084eda0c5d4b",
     "frozen-1.1-calls": "12ad74b44249edc0521feb11e435f0bba37a755b73fed17358586a035e47e24a",
     "frozen-1.1-exits": "1f3c475f1efaa03b7e5e0e05c2aa0d9fedfc1a2ffdfbb63e86c9d71f9cef3e86",
+    "frozen-1.2-exits": "071d3cb3d27f6000f0deaaa99a7b8cc0616b9295206fb9d42031184026b7451e",
 }
 
 

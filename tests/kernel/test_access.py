@@ -15,7 +15,7 @@ import pytest
 from kernel.support import ENVIRONMENT, record
 
 from wcap.cli import main
-from wcap.recorder import probe
+from wcap.recorder import compiler
 
 pytestmark = pytest.mark.kernel
 
@@ -79,7 +79,7 @@ def test_a_recording_that_cannot_start_leaves_the_file_that_it_was_to_replace(tm
 def test_without_bcc_one_line_says_how_to_get_it(found, expected, tmp_path, monkeypatch, capsys):
     output = tmp_path / "run.wcap"
     monkeypatch.setitem(sys.modules, "bcc", found)
-    monkeypatch.setattr(probe, "_DISTRIBUTION", ())
+    monkeypatch.setattr(compiler, "_DISTRIBUTION", ())
 
     assert main(["record", "--all", "-o", str(output)]) == 1
 

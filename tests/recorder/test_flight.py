@@ -9,8 +9,8 @@ from support import CLOCK, HEADER, batch_of, end_of, write
 
 import wcap
 from wcap.events import Gap
-from wcap.recorder.assemble import Cut
 from wcap.recorder.flight import FlightRecorder
+from wcap.seams import Cut
 from wcap.summary import examine
 from wcap.writer import open_output
 

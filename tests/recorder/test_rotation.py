@@ -9,9 +9,8 @@ from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write
 
 import wcap
 from wcap.events import Gap
-from wcap.recorder.assemble import Cut
-from wcap.recorder.rotation import PartLimits, Rotation
-from wcap.recorder.seams import slices
+from wcap.rotation import PartLimits, Rotation
+from wcap.seams import Cut, slices
 from wcap.summary import examine
 from wcap.writer import open_output
 

@@ -14,12 +14,15 @@ from typing import Annotated, Any
 import typer
 
 from wcap import __version__
+from wcap.cli.cut import cut
 from wcap.cli.export import export
 from wcap.cli.info import info
+from wcap.cli.merge import merge
 from wcap.cli.record import record, with_print_style
 from wcap.cli.recover import recover
 from wcap.cli.replay import replay
 from wcap.cli.show import show
+from wcap.cli.split import split
 from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
 from wcap.cli.verify import verify
@@ -36,7 +39,7 @@ app = typer.Typer(
 )
 # What follows record's first argument belongs to the command that it launches.
 app.command(context_settings={"allow_interspersed_args": False})(record)
-for _command in (show, stats, info, export, replay, verify, recover):
+for _command in (show, stats, info, export, replay, verify, recover, cut, merge, split):
     app.command()(_command)
 
 

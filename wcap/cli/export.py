@@ -10,13 +10,13 @@ import typer
 
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     ForceOption,
     LimitOption,
     OutputOption,
     reading,
 )
-from wcap.cli.output import output, tell_lost
+from wcap.cli.output import output, refuse_input, tell_lost
 from wcap.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ DataOption = Annotated[
 
 @filtered()
 def export(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     csv: CsvOption = False,
@@ -62,9 +62,9 @@ def export(
 
     exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
     forms = exporter.forms if data is None else parse_forms(data)
-    with reading(file) as capture:
+    with reading(*(files or ())) as capture:
         where = filters.resolve(capture)
-        _refuse_input(capture.name, destination)
+        refuse_input(capture.name, destination)
         batches: Iterable[EventBatch] = capture.batches(where)
         if limit is not None:
             batches = _first(batches, limit)
@@ -74,19 +74,6 @@ def export(
             shown = progress(capture, batches, terminal=False if quiet else None)
             exporter.write(shown, stream, forms)
         tell_lost(capture)
-
-
-def _refuse_input(name: str, destination: Path | None) -> None:
-    """See that the capture that is read is not replaced by what is made of it.
-
-    Raises:
-        UsageError: it would be.
-    """
-    from wcap.errors import UsageError
-
-    source = Path(name)
-    if destination and destination.exists() and source.exists() and destination.samefile(source):
-        raise UsageError(f"{destination}: this is the capture itself: name another file")
 
 
 def _chosen(*, csv: bool, jsonl: bool, format_name: str | None) -> Exporter:

@@ -20,7 +20,7 @@ from wcap.units import parse_list, parse_marked
 
 if TYPE_CHECKING:
     from wcap.filters import Filter
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 _Pattern = TypeVar("_Pattern")
 _PANEL = "Filters"
@@ -77,6 +77,10 @@ class FilterOptions:
             help="Only these system calls; file and net are classes of them.",
         ),
     ] = None
+    host: Annotated[
+        list[str] | None,
+        _option("--host", metavar="NAME,…", help="Only events of these machines."),
+    ] = None
     since: Annotated[
         str | None,
         _option(metavar="TIME", help="Only from this time on: ISO 8601, epoch, or +SECONDS."),
@@ -90,7 +94,7 @@ class FilterOptions:
     ] = None
     errors: Annotated[bool, _option("--errors", help="Only writes that failed.")] = False
 
-    def resolve(self, capture: Capture) -> Filter:
+    def resolve(self, capture: Readable) -> Filter:
         """Turn the options into a `Filter`; relative times count from the capture's start.
 
         Raises:
@@ -115,6 +119,18 @@ class FilterOptions:
             errors=self.errors,
         )
 
+    def asked(self) -> dict[str, Any]:
+        """Return the options that were given, as a new capture says them of itself.
+
+        What was excluded is not named there.
+        """
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: [_without_excluded(word) for word in value] if isinstance(value, list) else value
+            for name, value in given.items()
+            if value
+        }
+
     def _choices(self) -> dict[str, tuple[Any, Any]]:
         """Return for each list of `Filter` what was named, and what was excluded.
 
@@ -132,6 +148,7 @@ class FilterOptions:
             "targets": _patterns(parse_glob, self.target),
             "kinds": parse_kinds(self.target_kind or ()),
             "syscalls": parse_syscalls(self.syscall or ()),
+            "hosts": _named(self.host or ()),
         }
 
 
@@ -172,9 +189,19 @@ def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]]
     return decorate
 
 
+def _without_excluded(word: str) -> str:
+    named, mark, _ = word.partition("!")
+    return f"{named}{mark}{'…' * bool(mark)}"
+
+
 def _numbers(option: str, given: list[str] | None) -> tuple[frozenset[int], frozenset[int]]:
     named, excluded = parse_list(given or ())
     return _checked(option, named), _checked(option, excluded)
+
+
+def _named(given: list[str] | tuple[()]) -> tuple[frozenset[str], frozenset[str]]:
+    named, excluded = parse_list(given)
+    return frozenset(named), frozenset(excluded)
 
 
 def _patterns(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wcap.cli.layout import moment, number, plural, print_json, print_lines, size, span, table
-from wcap.cli.options import CaptureArgument, reading
+from wcap.cli.options import CapturesArgument, reading
 from wcap.cli.progress import progress
 from wcap.cli.status import ExitStatus
 from wcap.cli.verdict import missing, verdict
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
+    from wcap.format import End, Header, Rewriting
     from wcap.summary import Facts
 
 # Why a recording ended (SPEC.md section 14).
@@ -31,6 +32,7 @@ END_REASONS = {
     "dump": "written out of memory while recording went on",
     "output": "nobody read any more what was shown",
     "error": "recording failed",
+    "merged": "several recordings, each in its way",
     "recovered": "unknown: recovered from a damaged capture",
 }
 # Where a condition was decided on, by its name in a header's resolved filters.
@@ -38,14 +40,14 @@ _DECIDED = {"decided_in_kernel": "in the kernel:", "decided_by_recorder": "by th
 
 
 def info(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what is in a capture, and whether it is complete; exit 3 if something is missing.
 
     Example: wcap info run.wcap
     """
-    with reading(file) as capture:
+    with reading(*(files or ())) as capture:
         from wcap.summary import examine
 
         facts = examine(capture, progress(capture, capture.summaries()))
@@ -86,6 +88,10 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     if end is not None and end.exit_status is not None:
         yield "", _exit(end.exit_status)
     yield from _filter_rows(header.filters)
+    yield from _rewritten_rows(header.rewritten)
+    yield from _origin_rows(header, end)
+    if facts.left_out:
+        yield "not kept", f"{plural(facts.left_out, 'event')} that {_is(facts.left_out)} left out"
     snaplen = (
         f"up to {plural(header.snaplen, 'byte')} of each" if header.snaplen else "whole payloads"
     )
@@ -109,9 +115,32 @@ def _recording_rows(facts: Facts) -> Iterator[tuple[str, str]]:
 def _after(after: Mapping[int, int]) -> str:
     """Tell what came before this capture, and is in other files or was left out."""
     earlier = sum(after.values())
-    return f", after {plural(earlier, 'event')} that {'is' if earlier == 1 else 'are'} not here" * (
-        earlier > 0
-    )
+    return f", after {plural(earlier, 'event')} that {_is(earlier)} not here" * (earlier > 0)
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _origin_rows(header: Header, end: End | None) -> Iterator[tuple[str, str]]:
+    """Tell which recordings were merged, and which CPU numbers they have."""
+    ends = () if end is None or len(end.origins) != len(header.origins) else end.origins
+    for place, origin in enumerate(header.origins):
+        one, last = origin.header, origin.first_cpu + origin.cpus - 1
+        cpus = f"CPU {last}" if origin.cpus == 1 else f"CPUs {origin.first_cpu} to {last}"
+        told = [one.host or "an unknown host", cpus, f"started {moment(one.started_ns)}"]
+        if ends:
+            reason = ends[place].reason
+            told.append(END_REASONS.get(reason, reason))
+        yield "merged", ", ".join(told)
+
+
+def _rewritten_rows(rewritten: Sequence[Rewriting]) -> Iterator[tuple[str, str]]:
+    """Tell what was done to the capture since it was recorded."""
+    for done in rewritten:
+        by = " ".join(word for word in (done.tool, done.version) if word is not None)
+        asked = _inline(done.asked)
+        yield "rewritten", f"{done.what}{f' by {by}' * bool(by)}{f': {asked}' * bool(asked)}"
 
 
 def _filter_rows(filters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -204,6 +233,7 @@ def _as_json(facts: Facts) -> dict[str, Any]:
         "indexed": facts.indexed,
         "growing": facts.growing,
         "expected_events": facts.expected,
+        "left_out": facts.left_out,
         "discrepancies": [
             {"cpu": cpu, "events": events} for cpu, events in facts.discrepancies.items()
         ],

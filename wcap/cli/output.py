@@ -6,6 +6,7 @@ And what stands beside a result that has no place for it: how many events were l
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -14,30 +15,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wcap.cli.layout import plural
+from wcap.errors import UsageError
 
 if TYPE_CHECKING:
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 
-class Output:
+class Output(io.RawIOBase):
     """Bytes on their way out: each write has arrived when it returns, errors say where."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
         self._name = name
 
-    def write(self, data: bytes) -> None:
-        """Write all of the bytes.
+    def writable(self) -> bool:
+        """Tell that it takes bytes."""
+        return True
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # of all that has bytes
+        """Write all of the bytes, and return how many they are.
 
         Raises:
             OSError: they do not go; ``filename`` is the output's name.
         """
-        rest = memoryview(data)
+        rest = memoryview(data).cast("B")
+        size = len(rest)
         try:
             while rest:
                 rest = rest[self._stream.write(rest) :]
         except OSError as error:
             raise OSError(error.errno, error.strerror, self._name) from error
+        return size
 
 
 def standard_output() -> Output:
@@ -92,7 +100,28 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise FileExistsError(errno.EEXIST, "exists already: --force replaces it", str(path))
 
 
-def tell_lost(capture: Capture) -> None:
+def refuse_input(name: str, destination: Path | None) -> None:
+    """See that a capture that is read is not replaced by what is made of it.
+
+    Raises:
+        UsageError: it would be.
+    """
+    source = Path(name)
+    if destination and destination.exists() and source.exists() and destination.samefile(source):
+        raise UsageError(f"{destination}: this is the capture itself: name another file")
+
+
+def refuse_terminal(destination: Path) -> None:
+    """See that no bytes of a capture run over a terminal.
+
+    Raises:
+        UsageError: they would.
+    """
+    if str(destination) == "-" and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: name a file with -o")
+
+
+def tell_lost(capture: Readable) -> None:
     """Say on stderr how many events were lost while a capture that was read to its end was made."""
     lost = sum(gap.count for gap in capture.gaps)
     if lost:

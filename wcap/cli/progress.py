@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from wcap.reader import Capture
+    from wcap.readable import Readable
 
 _Item = TypeVar("_Item")
 
@@ -18,7 +18,7 @@ _EVERY_S = 0.1
 
 
 def progress(
-    capture: Capture,
+    capture: Readable,
     items: Iterable[_Item],
     *,
     terminal: bool | None = None,
@@ -54,7 +54,7 @@ def progress(
             print(f"\r{'':{width}}\r", end="", file=shown_on, flush=True)
 
 
-def _line(capture: Capture) -> str:
+def _line(capture: Readable) -> str:
     if capture.size:
         return f"{min(100, 100 * capture.position // capture.size)} % read"
     return f"{capture.position >> 20:,} MiB read"

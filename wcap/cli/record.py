@@ -57,7 +57,7 @@ from wcap.escape import escape_text
 
 if TYPE_CHECKING:
     from wcap.recorder import Result, Session, Settings, Target
-    from wcap.recorder.assemble import Cut
+    from wcap.seams import Cut
 
 # What stands for --print without a style.
 _DEFAULT_STYLE = "line"

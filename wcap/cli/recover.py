@@ -13,9 +13,9 @@ import typer
 
 from wcap.cli.layout import plural
 from wcap.cli.options import ForceOption, reading_bytes
-from wcap.cli.output import output, refuse_existing
+from wcap.cli.output import output, refuse_existing, refuse_terminal
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError, UsageError
+from wcap.errors import FormatError
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def recover(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wcap.recover import recover as rescue
 
-    if str(output_file) == "-" and sys.stdout.isatty():
-        raise UsageError("standard output is a terminal: name a file with -o")
+    refuse_terminal(output_file)
     to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
     if to_file:
         refuse_existing(output_file, force=force)

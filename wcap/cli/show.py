@@ -14,7 +14,7 @@ import typer
 
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     LimitOption,
     reading,
 )
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wcap.batch import EventBatch
     from wcap.events import Gap
     from wcap.filters import Filter
-    from wcap.reader import Capture
+    from wcap.readable import Readable
     from wcap.render import Renderer
 
 
@@ -50,7 +50,7 @@ class TimeForm(StrEnum):
 
 @filtered()
 def show(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     hex_dump: Annotated[
@@ -91,7 +91,7 @@ def show(
     wcap show run.wcap --comm client-tcp --fd 3 --hex
     """
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
-    with reading(file, follow=follow) as capture:
+    with reading(*(files or ()), follow=follow) as capture:
         where = filters.resolve(capture)
         entries = _entries(capture, where, limit)
         if json:
@@ -122,7 +122,7 @@ def _style(
     return "text" if text else style or Style.LINE
 
 
-def _entries(capture: Capture, where: Filter, limit: int | None) -> Iterator[EventBatch | Gap]:
+def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[EventBatch | Gap]:
     """Yield the first ``limit`` events that match, in small batches, and the gaps among them."""
     from wcap.events import Gap
     from wcap.render import parts
@@ -132,7 +132,7 @@ def _entries(capture: Capture, where: Filter, limit: int | None) -> Iterator[Eve
         return
     for entry in capture.entries(where):
         if isinstance(entry, Gap):
-            if where.may_miss(entry):
+            if where.may_miss(entry, capture.header.hosts):
                 yield entry
             continue
         first = entry if len(entry) <= rest else entry.select(slice(0, rest))
@@ -178,7 +178,7 @@ def _print_json(entries: Iterable[EventBatch | Gap], started_ns: int) -> None:
             put(format_batch(entry))
 
 
-def _printer() -> Callable[[str], None]:
+def _printer() -> Callable[[str], object]:
     """Return what prints text at once; what the terminal's encoding lacks is escaped."""
     codecs.register_error("wcap.escape", _escape_unencodable)
     output, encoding = standard_output(), sys.stdout.encoding

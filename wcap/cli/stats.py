@@ -11,14 +11,14 @@ import typer
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.layout import bar, moment, number, plural, print_json, print_lines, size, span, table
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     reading,
 )
 from wcap.cli.progress import progress
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
-    from wcap.reader import Capture
+    from wcap.readable import Readable
     from wcap.stats import Counts, Key, Stats, Tally
 
 _BAR = 40
@@ -54,7 +54,7 @@ _UNKNOWN = "?"
 
 @filtered()
 def stats(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     by: Annotated[
@@ -73,7 +73,7 @@ def stats(
 
     Example: wcap stats run.wcap --comm nginx --by fd --top 5
     """
-    with reading(file) as capture:
+    with reading(*(files or ())) as capture:
         from wcap.stats import USUAL, collect
 
         where = filters.resolve(capture)
@@ -92,7 +92,7 @@ def stats(
 
 
 def _sections(
-    stats: Stats, capture: Capture, top: int, *, tables_only: bool
+    stats: Stats, capture: Readable, top: int, *, tables_only: bool
 ) -> Iterator[list[str]]:
     yield _totals(stats, capture)
     for by, groups in stats.groups.items():
@@ -109,7 +109,7 @@ def _sections(
     yield ["", *_rate(stats)]
 
 
-def _totals(stats: Stats, capture: Capture) -> list[str]:
+def _totals(stats: Stats, capture: Readable) -> list[str]:
     total = stats.total
     rows: list[tuple[str, ...]] = [
         ("events", number(total.events), _when(stats)),
@@ -142,7 +142,7 @@ def _cut(stats: Stats) -> str:
     return "".join(f", {plural(events, 'payload')} {what}" for events, what in parts if events)
 
 
-def _lost(capture: Capture) -> int:
+def _lost(capture: Readable) -> int:
     return sum(gap.count for gap in capture.gaps)
 
 
@@ -229,7 +229,7 @@ def _rate(stats: Stats) -> list[str]:
     return table([("TIME", "EVENTS/S", "", "BYTES/S"), *rows], ">><><")
 
 
-def _as_json(stats: Stats, capture: Capture, top: int | None) -> dict[str, Any]:
+def _as_json(stats: Stats, capture: Readable, top: int | None) -> dict[str, Any]:
     from wcap.stats import ranked
 
     line = stats.timeline.coarser(_RATE_ROWS) if stats.total.events else stats.timeline

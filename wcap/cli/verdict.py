@@ -23,7 +23,8 @@ def verdict(facts: Facts) -> Iterator[str]:
     """
     if facts.complete:
         counted = f"{plural(facts.events, 'event')} of {plural(facts.cpus, 'CPU')}"
-        yield f"complete: {counted}, none lost" if facts.events else "complete: no event, none lost"
+        kept = f", {facts.left_out:,} left out on purpose" if facts.left_out else ""
+        yield f"complete: {counted if facts.events else 'no event'}, none lost{kept}"
     else:
         yield "incomplete:"
     for what, places in missing(facts):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wcap.cli.layout import plural, print_json, print_lines
-from wcap.cli.options import reading_bytes
+from wcap.cli.options import find_captures, reading_bytes
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError
 from wcap.escape import escape_text
@@ -33,7 +33,7 @@ def verify(
     Example: wcap verify run.wcap
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    statuses = [_verify(name, json=json) for name in files]
+    statuses = [_verify(name, json=json) for name in find_captures(files)]
     worst = ExitStatus.ERROR if ExitStatus.ERROR in statuses else max(statuses)
     if worst != ExitStatus.OK:
         raise typer.Exit(worst)

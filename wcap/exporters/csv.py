@@ -51,6 +51,7 @@ COLUMNS = (
     "source_fd",
     "source",
     "address",
+    "host",
 )
 _LINE_END = "\r\n"
 # Bytes that stand as they are or become one of these escapes; the backslash has its turn first.
@@ -82,13 +83,13 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _writers(batch),
         *measured(batch, _size, _flags, unknown=""),
         *placed(batch, _target, _origin, unknown=""),
-        _payloads(batch, forms),
+        map("".join, zip(_hosts(batch), _payloads(batch, forms), strict=True)),
         strict=True,
     )
     return "".join(
         [
-            f"{time},{writer},{size},{took},{cpu},{number},{flags},{target},{offset},{origin}{data}"
-            for time, writer, size, took, cpu, number, flags, target, offset, origin, data in rows
+            f"{time},{writer},{size},{took},{cpu},{number},{flags},{target},{offset},{origin}{rest}"
+            for time, writer, size, took, cpu, number, flags, target, offset, origin, rest in rows
         ]
     )
 
@@ -132,6 +133,10 @@ def _target(name: str | None, kind: str | None) -> str:
 
 def _origin(fd: int | None, source: str | None, address: str | None) -> str:
     return f"{'' if fd is None else fd},{_name(source)},{_name(address)}"
+
+
+def _hosts(batch: EventBatch) -> list[str]:
+    return repeating(lambda at: f",{_name(batch.hosts.names[at])}", batch.host)
 
 
 def _name(name: str | None) -> str:

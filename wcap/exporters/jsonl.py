@@ -55,15 +55,15 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _writers(batch),
         *measured(batch, _size, _flags, unknown="null"),
         *placed(batch, _target, _origin, unknown="null"),
-        _payloads(batch, forms),
+        map("".join, zip(_hosts(batch), _payloads(batch, forms), strict=True)),
         strict=True,
     )
     text = "".join(
         [
             f'{{"time_ns":{time},{writer},{size},"duration_ns":{took},'
             f'"cpu":{cpu},"sequence":{number},"flags":{flags},'
-            f'{target},"offset":{offset},{origin}{data}}}\n'
-            for time, writer, size, took, cpu, number, flags, target, offset, origin, data in rows
+            f'{target},"offset":{offset},{origin}{rest}}}\n'
+            for time, writer, size, took, cpu, number, flags, target, offset, origin, rest in rows
         ]
     )
     # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
@@ -102,6 +102,10 @@ def _origin(fd: int | None, source: str | None, address: str | None) -> str:
         f'"source_fd":{"null" if fd is None else fd},'
         f'"source":{_name(source)},"address":{_name(address)}'
     )
+
+
+def _hosts(batch: EventBatch) -> list[str]:
+    return repeating(lambda at: f',"host":{_name(batch.hosts.names[at])}', batch.host)
 
 
 def _name(name: str | None) -> str:

@@ -8,7 +8,6 @@ with open("build.wcap", "xb", buffering=0) as file:
 
 from wcap.recorder.proc import readers_of_stdout
 from wcap.recorder.recording import Result
-from wcap.recorder.rotation import PartFiles
 from wcap.recorder.session import Session
 from wcap.recorder.settings import (
     MAX_BUFFER,
@@ -18,6 +17,7 @@ from wcap.recorder.settings import (
     Settings,
 )
 from wcap.recorder.target import Target
+from wcap.rotation import PartFiles
 
 __all__ = [
     "MAX_BUFFER",

@@ -8,7 +8,7 @@ for the next batch; a call that takes too long is handed on without its result, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from wcap.recorder.paths import PathChooser
 from wcap.recorder.processes import ProcessTable
 from wcap.recorder.records import Decoder, Span
 from wcap.recorder.targets import TargetTable
+from wcap.seams import Cut
 
 # A call that has not ended by then is handed on as unfinished.
 UNFINISHED_AFTER_NS = 1_000_000_000
@@ -41,15 +42,6 @@ HELD_EVENTS = 1 << 16
 HELD_BYTES = 4 << 20
 # Of no more threads is a result awaited: some are killed in their call, which then has no end.
 AWAITED_THREADS = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """What is ready to be written: gaps first, then late results, then the events."""
-
-    batch: EventBatch | None = None
-    gaps: list[Gap] = field(default_factory=list)
-    results: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

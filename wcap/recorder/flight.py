@@ -11,12 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from wcap.events import BUFFER_FULL
 from wcap.fields import decode_map
-from wcap.format import Clock, End, Header
-from wcap.recorder.assemble import Cut
-from wcap.recorder.probe import BUFFER_FULL
-from wcap.recorder.rotation import PartFiles, raise_to
-from wcap.recorder.seams import Slice, slices
+from wcap.format import Clock, End, FrameType, Header
+from wcap.rotation import PartFiles, raise_to
+from wcap.seams import Cut, Slice, slices
 from wcap.writer import CaptureWriter
 
 # What a slice takes in memory besides its frames.
@@ -135,10 +134,10 @@ class FlightRecorder:
             writer = CaptureWriter(stream, replace(self._header, clock=clock, after=self._gone))
             for kept in self._kept:
                 for kind, body in kept.slice.others:
-                    writer.write_other(kind, body)
+                    writer.write_frame(kind, body)
                 if kept.body:
                     summary = decode_map(kept.body).take("summary", dict)
-                    writer.write_chunk(kept.body, summary)
+                    writer.write_frame(FrameType.EVENTS, kept.body, summary)
                     results += summary["results_lost"]
                 lost.update(kept.slice.lost)
             counted = {BUFFER_FULL: results} if results else {}

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from wcap.recorder.assemble import UNFINISHED_AFTER_NS, Assembler, Cut
+from wcap.recorder.assemble import UNFINISHED_AFTER_NS, Assembler
 from wcap.recorder.pauses import Pauses
 from wcap.recorder.records import Span
+from wcap.seams import Cut
 
 # A batch is cut at this many writes, this many bytes, or this age of its oldest write, which counts
 # from the write itself: what waited in the kernel's buffer has waited already. Writes that are held

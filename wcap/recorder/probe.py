@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from wcap.errors import UnsupportedKernelError
-from wcap.events import TARGET_KINDS
+from wcap.events import BUFFER_FULL, OTHER, TARGET_KINDS
 from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
 from wcap.recorder.closing import leave_closing
@@ -23,7 +23,6 @@ from wcap.recorder.members import Layout, layout
 from wcap.syscalls import SYSCALLS
 
 # Why an event or a result was lost (SPEC.md section 14).
-BUFFER_FULL, OTHER = "buffer-full", "other"
 _FORK, _EXEC = "task:task_newtask", "sched:sched_process_exec"
 _FREE, _URING = "sched:sched_process_free", "io_uring:io_uring_submit_req"
 # Whose tracepoint has another name than the call.

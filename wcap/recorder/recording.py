@@ -9,10 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from wcap.events import EventFlag
+from wcap.events import BUFFER_FULL, EventFlag
 from wcap.format import Clock, End
-from wcap.recorder.assemble import Cut
-from wcap.recorder.probe import BUFFER_FULL
+from wcap.seams import Cut
 from wcap.writer import CaptureWriter
 
 

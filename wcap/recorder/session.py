@@ -17,7 +17,7 @@ from wcap.errors import RecordError
 from wcap.events import Bypass
 from wcap.format import Clock, End, Header
 from wcap.recorder import kernel
-from wcap.recorder.assemble import Assembler, Cut
+from wcap.recorder.assemble import Assembler
 from wcap.recorder.bypass import of_32_bits, untold
 from wcap.recorder.clock import CaptureClock
 from wcap.recorder.command import Command
@@ -30,7 +30,6 @@ from wcap.recorder.proc import descendants
 from wcap.recorder.recording import Keeper, OneFile, Recording, Result
 from wcap.recorder.resolved import resolved
 from wcap.recorder.ring import RingBuffer
-from wcap.recorder.rotation import PartFiles, PartLimits, Rotation
 from wcap.recorder.settings import (
     RING_BUFFER,
     RING_PAGE,
@@ -40,6 +39,8 @@ from wcap.recorder.settings import (
 )
 from wcap.recorder.stopping import STOP_ABOVE, Stopper
 from wcap.recorder.target import Target
+from wcap.rotation import PartFiles, PartLimits, Rotation
+from wcap.seams import Cut
 from wcap.writer import CaptureWriter
 
 # A perf buffer on old kernels does not say why it lost something.

@@ -63,13 +63,20 @@ def line_heads(batch: EventBatch, times: Times, palette: Palette) -> list[TextCo
     closing = ") = "
     closed = "" if arguments else closing
 
+    # Which machine it was is said where there are several.
+    host = batch.host
+    machines = [
+        f" {bare('?' if name is None else name)}" * batch.hosts.several
+        for name in batch.hosts.names
+    ]
+
     def make(row: int) -> str:
         pid = batch.processes[process[row]].pid
-        name = f"{palette.name}{comms[comm[row]]}{palette.end}"
+        name = f"{machines[host[row]]} {palette.name}{comms[comm[row]]}{palette.end}"
         written = descriptor(int(fd[row]), batch.targets[target[row]])
-        return f"{palette.end} {name} {pid}/{tid[row]} {calls[call[row]]}({written}{closed}"
+        return f"{palette.end}{name} {pid}/{tid[row]} {calls[call[row]]}({written}{closed}"
 
-    who = per_distinct([process, comm, tid, call, fd, target], make)
+    who = per_distinct([process, comm, tid, call, fd, target, host], make)
     if arguments:
         arguments.append(closing)
     answers = [results(batch, palette), *durations(batch)]

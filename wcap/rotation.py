@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 from wcap.batch import EventBatch
-from wcap.format import Clock, End, Header
-from wcap.recorder.assemble import Cut
-from wcap.recorder.probe import BUFFER_FULL
-from wcap.recorder.seams import Slice, slices
+from wcap.events import BUFFER_FULL
+from wcap.format import Clock, End, FrameType, Header
+from wcap.seams import Cut, Slice, slices
 from wcap.writer import CaptureWriter
 
 # What END, the index and the footer take of a part besides the summaries of its chunks, and the
@@ -58,6 +58,8 @@ class Rotation:
         files: opens the others.
         limits: when a part is over.
         end_now: says how the recording stands, for the end of a part that is not the last.
+        begins_ns: when the first event was, if that may be long after the start (wall clock).
+        left_out: how many numbers of each CPU were left out on purpose before.
     """
 
     def __init__(
@@ -67,15 +69,21 @@ class Rotation:
         files: PartFiles,
         limits: PartLimits,
         end_now: Callable[[], End],
+        *,
+        begins_ns: int | None = None,
+        left_out: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self._header = header
         self._clock = header.clock
         self._files = files
         self._limits = limits
         self._end_now = end_now
-        self._reached: dict[int, int] = {}
+        self._reached: dict[int, int] = dict(header.after)
+        self._left_out = dict(left_out)
         self._told_results: Counter[str] = Counter()
         self._period = 0
+        if begins_ns is not None and limits.period_ns is not None:
+            self._period = self._period_of(begins_ns)
         self.parts = 0
         self.events = 0
         self.payload_bytes = 0
@@ -96,7 +104,14 @@ class Rotation:
     def close(self, end: End) -> None:
         """Write the end of the last part."""
         results = Counter(end.lost_results) - self._told_results
-        self._writer.close(replace(end, lost=dict(self._lost), lost_results=dict(results)))
+        self._writer.close(
+            replace(
+                end,
+                lost=dict(self._lost),
+                lost_results=dict(results),
+                left_out=self._left_out_until(end.sequences),
+            )
+        )
 
     def _boundaries(self, batch: EventBatch) -> list[int]:
         """Return the moments inside a batch at which periods begin, wall clock."""
@@ -137,6 +152,7 @@ class Rotation:
             sequences=dict(self._reached),
             lost=dict(self._lost),
             lost_results=dict(self._lost_results),
+            left_out=self._left_out_until(self._reached),
         )
         self._told_results += self._lost_results
         clock = Clock(self._clock.name, first_ns - self._clock.offset_ns, first_ns)
@@ -151,9 +167,22 @@ class Rotation:
         writer.close(end)
         stream.close()
 
+    def _left_out_until(self, reached: Mapping[int, int]) -> dict[int, int]:
+        """Tell which of the numbers left out before lie in the open part."""
+        found = {}
+        for cpu, left in self._left_out.items():
+            absent = reached.get(cpu, 0) - self._after.get(cpu, 0) - self._accounted[cpu]
+            if (count := min(left, absent)) > 0:
+                found[cpu] = count
+        for cpu, count in found.items():
+            self._left_out[cpu] -= count
+        return found
+
     def _begin(self, stream: BinaryIO, header: Header) -> None:
         self._writer = CaptureWriter(stream, header)
         self._stream = stream
+        self._after = header.after
+        self._accounted: Counter[int] = Counter()
         self._lost: Counter[str] = Counter()
         self._lost_results: Counter[str] = Counter()
         self._chunks = 0
@@ -162,17 +191,20 @@ class Rotation:
 
     def _write(self, part: Slice) -> None:
         for kind, body in part.others:
-            self._writer.write_other(kind, body)
+            self._writer.write_frame(kind, body)
         chunk = part.chunk
         if chunk is not None:
-            self._writer.write_chunk(chunk.body, chunk.summary)
+            self._writer.write_frame(FrameType.EVENTS, chunk.body, chunk.summary)
             self._chunks += 1
             self._closing_bytes += len(repr(chunk.summary))
             if missing := chunk.summary["results_lost"]:
                 self._lost_results[BUFFER_FULL] += missing
+            for cpu, _, _, events in chunk.summary["sequences"]:
+                self._accounted[cpu] += events
             self.events += len(chunk.batch)
             self.payload_bytes += chunk.summary["captured"]
         self._lost.update(part.lost)
+        self._accounted.update(part.lost_on)
         raise_to(self._reached, part.reached)
 
 

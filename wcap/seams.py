@@ -16,7 +16,6 @@ import numpy.typing as npt
 from wcap.batch import EventBatch
 from wcap.events import Gap
 from wcap.format import Clock, FrameType, encode_gaps
-from wcap.recorder.assemble import Cut
 from wcap.writer import CHUNK_EVENTS, CHUNK_PAYLOAD, EncodedChunk, encode_chunks, encode_results
 
 # Of a file or a memory of limited size, a chunk takes this part at most, so that little is left
@@ -28,19 +27,29 @@ _LEAST_EVENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """What is ready to be written: gaps first, then late results, then the events."""
+
+    batch: EventBatch | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    results: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Frames that belong together: late results, gaps, and the chunk behind them.
 
     Attributes:
         others: the frames before the chunk, as type and body.
         chunk: the events; None where gaps or results come without any.
-        lost: events lost, by cause, as the gaps tell.
+        lost, lost_on: events lost, by cause and by CPU, as the gaps tell.
         reached: the last number of each CPU in these events and gaps.
     """
 
     others: tuple[tuple[FrameType, bytes], ...] = ()
     chunk: EncodedChunk | None = None
     lost: dict[str, int] = field(default_factory=dict)
+    lost_on: dict[int, int] = field(default_factory=dict)
     reached: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -69,8 +78,8 @@ def slices(
     pending = list(cut.gaps)
     for chunk in _chunks(cut.batch, clock, limit, boundaries):
         assert cut.batch is not None
-        reached = _reached(chunk.batch)
-        gaps, pending = _divided(pending, cut.batch, reached)
+        reached = reached_in(chunk.batch)
+        gaps, pending = divided(pending, cut.batch, reached)
         yield _slice(results, gaps, clock, chunk, reached)
         results = ()
     if results or pending:
@@ -100,19 +109,22 @@ def _slice(
     reached: dict[int, int],
 ) -> Slice:
     lost: dict[str, int] = {}
+    lost_on: dict[int, int] = {}
     for gap in gaps:
+        lost_on[gap.cpu] = lost_on.get(gap.cpu, 0) + gap.count
         lost[gap.cause] = lost.get(gap.cause, 0) + gap.count
         reached[gap.cpu] = max(reached.get(gap.cpu, 0), gap.last_sequence)
     told = ((FrameType.GAPS, encode_gaps(gaps, clock)),) if gaps else ()
-    return Slice((*results, *told), chunk, lost, reached)
+    return Slice((*results, *told), chunk, lost, lost_on, reached)
 
 
-def _reached(batch: EventBatch) -> dict[int, int]:
+def reached_in(batch: EventBatch) -> dict[int, int]:
+    """Return the highest number of each CPU among events."""
     cpus, numbers = batch.cpu, batch.sequence
     return {cpu: int(numbers[cpus == cpu].max()) for cpu in np.unique(cpus).tolist()}
 
 
-def _divided(
+def divided(
     gaps: list[Gap], batch: EventBatch, reached: dict[int, int]
 ) -> tuple[list[Gap], list[Gap]]:
     """Divide gaps into those up to the numbers reached, and those beyond.

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import HEADER, batch_of, write, write_capture
+
+from wcap.cli import main
+from wcap.cli.options import find_captures
+from wcap.errors import UsageError
+
+OTHER = replace(HEADER, host="other", boot_id="b")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    first = batch_of(write(b"1", after_ns=1), write(b"3", after_ns=3))
+    second = batch_of(write(b"2", after_ns=2), write(b"4", after_ns=4))
+    return [
+        str(write_capture(tmp_path / "run-9.wcap", first)),
+        str(write_capture(tmp_path / "run-10.wcap", second, header=OTHER)),
+    ]
+
+
+def told(capsys, *arguments):
+    status = main(["show", "--json", *arguments])
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return status, [(event["text"], event["host"], event["cpu"]) for event in events]
+
+
+def test_merge_writes_captures_in_order_of_time(paths, tmp_path, capsys):
+    made = str(tmp_path / "all.wcap")
+
+    assert main(["merge", *paths, "-o", made]) == 0
+
+    assert capsys.readouterr() == ("", f"wcap: 4 of 4 events kept: {made}\n")
+    expected = [("1", "testhost", 0), ("2", "other", 1), ("3", "testhost", 0), ("4", "other", 1)]
+    assert told(capsys, made) == (0, expected)
+    assert told(capsys, made, "--host", "other") == (0, expected[1::2])
+    assert told(capsys, made, "--host", "!other") == (0, expected[::2])
+    assert main(["verify", made]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("show",), ("show", "--hex"), ("show", "--json"), ("stats",), ("stats", "--json"),
+     ("export", "--csv"), ("export", "--jsonl", "--host", "other")],
+    ids=" ".join,
+)  # fmt: skip
+def test_several_captures_are_read_as_what_merge_makes_of_them(paths, tmp_path, command, capsys):
+    made = str(tmp_path / "all.wcap")
+    main(["merge", *paths, "-o", made])
+    capsys.readouterr()
+
+    assert main([*command, made]) == 0
+    merged = capsys.readouterr().out
+    assert main([*command, *paths]) == 0
+
+    assert capsys.readouterr().out == merged
+
+
+def test_info_says_what_was_merged(paths, tmp_path, capsys):
+    assert main(["info", *paths]) == 0
+
+    out = capsys.readouterr().out
+    assert "merged            testhost, CPU 0, started 2026-01-02" in out
+    assert "merged            other, CPU 1, started 2026-01-02" in out
+    assert out.endswith("complete: 4 events of 2 CPUs, none lost\n")
+
+
+def test_lines_say_the_host_where_there_are_several(paths, capsys):
+    main(["show", *paths])
+    assert " other hello 100/100 write(1)" in capsys.readouterr().out
+    main(["show", paths[0]])
+    assert "testhost" not in capsys.readouterr().out
+
+
+def test_a_pattern_stands_for_the_files_that_match_in_the_order_of_their_numbers(paths, tmp_path):
+    assert find_captures([str(tmp_path / "run-*.wcap")]) == paths
+    with pytest.raises(UsageError, match="no file matches"):
+        find_captures([str(tmp_path / "no-*.wcap")])
+
+
+def test_the_captures_that_are_read_are_never_replaced(paths, capsys):
+    assert main(["merge", *paths, "-o", paths[1], "--force"]) == 2
+    assert "this is the capture itself" in capsys.readouterr().err
+
+
+def test_one_capture_is_nothing_to_merge(paths, tmp_path, capsys):
+    assert main(["merge", paths[0], "-o", str(tmp_path / "x")]) == 2
+    assert "two captures or more expected" in capsys.readouterr().err
+
+
+def test_it_works_through_pipes(paths, tmp_path):
+    wcap = [sys.executable, "-m", "wcap"]
+    with Path(paths[1]).open("rb") as given:
+        merged = subprocess.run([*wcap, "merge", paths[0], "-", "-o", "-"], stdin=given,
+                                capture_output=True, check=True)  # fmt: skip
+    cut = subprocess.run([*wcap, "cut", "-", "--host", "other", "-o", "-"], input=merged.stdout,
+                         capture_output=True, check=True)  # fmt: skip
+    shown = subprocess.run([*wcap, "show", "-", "-A"], input=cut.stdout, capture_output=True,
+                           check=True)  # fmt: skip
+
+    assert shown.stdout == b"24"

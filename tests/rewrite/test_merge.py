@@ -1,0 +1,195 @@
+"""Captures that are merged have every event of each, and tell which is of which."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from bytesupport import written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rewritesupport import (
+    FILTERS,
+    OTHER,
+    events_of,
+    facts_of,
+    findings,
+    gaps_of,
+    in_order,
+    merged,
+    moved,
+    opened,
+    recorded,
+)
+from support import CLOCK, HEADER, STARTED_NS, batch_of, write
+
+from wcap.errors import UsageError
+from wcap.events import MISSING_PART, EventFlag, Process
+from wcap.filters import Filter
+from wcap.format import Clock, End
+from wcap.rewrite import Merged, cut
+
+SLOWLY = settings(deadline=None, max_examples=30)
+
+
+def as_told(event, *, first_cpu=0):
+    return {**event, "cpu": event["cpu"] + first_cpu}
+
+
+@SLOWLY
+@given(recorded(), recorded())
+def test_merged_captures_have_every_event_of_each_with_its_time_and_host(one, other):
+    first, second = one.data, moved(other).data
+
+    both = merged(first, second)
+
+    origins = facts_of(both).header.origins
+    assert [origin.header.host for origin in origins] == ["testhost", "other"]
+    expected = events_of(first) + [
+        as_told(event, first_cpu=origins[1].first_cpu) for event in events_of(second)
+    ]
+    found = events_of(both)
+    assert in_order(found) == in_order(expected)
+    assert [event["time_ns"] for event in found] == sorted(event["time_ns"] for event in found)
+    assert {event["host"] for event in found} <= {"testhost", "other"}
+    assert len(gaps_of(both)) == len(gaps_of(first)) + len(gaps_of(second))
+    assert findings(both) == []
+
+
+@SLOWLY
+@given(recorded(), recorded())
+def test_the_accounts_of_merged_captures_hold(one, other):
+    first, second = one.data, moved(other).data
+
+    facts = facts_of(merged(first, second))
+
+    assert (facts.holes, facts.discrepancies, facts.left_out) == ([], {}, 0)
+    assert facts.complete == (facts_of(first).complete and facts_of(second).complete)
+    assert [end.reason for end in facts.end.origins] == ["signal", "signal"]
+
+
+@SLOWLY
+@given(recorded(), recorded(), recorded())
+def test_merging_what_was_merged_is_merging_all_at_once(one, two, three):
+    third = replace(OTHER, host="third", boot_id="third")
+    captures = one.data, moved(two).data, moved(three, third).data
+
+    again = merged(merged(*captures[:2]), captures[2])
+
+    at_once = merged(*captures)
+    assert in_order(events_of(again)) == in_order(events_of(at_once))
+    before, after = facts_of(at_once).header, facts_of(again).header
+    assert [(o.first_cpu, o.cpus, o.header.host) for o in after.origins] == [
+        (o.first_cpu, o.cpus, o.header.host) for o in before.origins
+    ]
+    assert findings(again) == []
+
+
+@SLOWLY
+@given(recorded(), recorded(), FILTERS)
+def test_captures_read_as_one_are_what_merging_them_gives(one, other, where):
+    first, second = one.data, moved(other).data
+
+    with Merged([opened(first), opened(second)], errors="salvage") as source:
+        events = [event for batch in source.batches(where) for event in batch]
+        summed = sum(summary.events for summary in source.summaries())
+
+    with opened(merged(first, second)) as capture:
+        assert events == [event for batch in capture.batches(where) for event in batch]
+        assert summed == sum(summary.events for summary in capture.summaries())
+
+
+@SLOWLY
+@given(recorded(), recorded(), st.sampled_from(["testhost", "other"]), st.booleans())
+def test_a_host_that_is_cut_away_leaves_nothing(one, other, host, without):
+    both = merged(one.data, moved(other).data)
+    named = Filter(hosts=frozenset({host}))
+    where = Filter(without=(named,)) if without else named
+    target = io.BytesIO()
+    with opened(both) as capture:
+        cut(capture, target, where=where, salt=0)
+
+    kept = target.getvalue()
+    wanted = {"testhost", "other"} - {host} if without else {host}
+    gone = {"testhost": b"6f1c3b5e-0000", "other": b"another"}[
+        ({"testhost", "other"} - wanted).pop()
+    ]
+    assert events_of(kept) == [event for event in events_of(both) if event["host"] in wanted]
+    assert gone not in kept
+    assert {origin.header.host for origin in facts_of(kept).header.origins} == wanted
+    assert findings(kept) == []
+    facts = facts_of(kept)
+    assert (facts.holes, facts.discrepancies, facts.left_out) == ([], {}, 0)
+
+
+def test_the_start_of_a_process_is_the_same_moment_on_the_clock_of_the_first():
+    batch = batch_of(write())
+    batch.processes = [Process(100, "hello", start_ns=OTHER.clock.clock_ns)]
+    second = written(
+        batch, End("signal", OTHER.clock.clock_ns + 9, STARTED_NS, {0: 1}), header=OTHER
+    )
+    first = written(End("signal", CLOCK.clock_ns + 9, STARTED_NS + 9), header=HEADER)
+
+    with opened(merged(first, second)) as capture:
+        (found,) = capture.batches()
+        start_ns = found.processes[0].start_ns
+        assert start_ns is not None
+        assert start_ns + capture.header.clock.offset_ns == STARTED_NS - 50
+
+
+def part(number, batch, reached, after=None, steps=(), **facts):
+    begun = int(batch.time_ns[0])
+    clock = Clock(CLOCK.name, begun - CLOCK.offset_ns, begun)
+    header = replace(HEADER, part=number, after=after or {}, clock=clock)
+    end = {"reason": "rotation", "clock_ns": clock.clock_ns + 100, "wall_ns": begun + 100} | facts
+    return written(batch, *steps, End(sequences=reached, **end), header=header)
+
+
+def parts():
+    one = batch_of(write(b"1"), write(b"2", cpu=1, flags=EventFlag.UNFINISHED))
+    two = batch_of(write(b"3", after_ns=200), first_sequence=2)
+    three = batch_of(write(b"4", after_ns=400), first_sequence=3)
+    return [
+        part(1, one, {0: 1, 1: 1}),
+        part(2, two, {0: 2, 1: 1}, {0: 1, 1: 1}, [[(1, 1, -32, 7)]]),
+        part(3, three, {0: 3, 1: 1}, {0: 2, 1: 1}, reason="signal"),
+    ]
+
+
+def test_parts_of_one_recording_join_whatever_their_order():
+    first, second, third = parts()
+
+    whole = merged(third, first, second)
+
+    facts = facts_of(whole)
+    assert [event["text"] for event in events_of(whole)] == ["1", "2", "3", "4"]
+    assert (facts.complete, facts.header.origins, facts.header.part) == (True, (), None)
+    assert facts.end.reason == "signal"
+    assert findings(whole) == []
+
+
+def test_a_result_in_a_later_part_completes_its_event():
+    event = events_of(merged(*parts()))[1]
+
+    assert (event["returned"], event["duration_ns"], event["flags"]) == (-32, 7, [])
+
+
+def test_a_part_that_is_missing_is_a_gap():
+    first, _, third = parts()
+
+    whole = merged(first, third)
+
+    (gap,) = gaps_of(whole)
+    assert (gap.cause, gap.cpu, gap.first_sequence, gap.count) == (MISSING_PART, 0, 2, 1)
+    assert findings(whole) == []
+    assert not facts_of(whole).complete
+    with Merged([opened(first), opened(third)]) as source:
+        assert source.missing_parts == ["capture: 1 events between part 1 and part 3 are missing"]
+
+
+def test_a_part_that_stands_twice_is_refused():
+    first, second, _ = parts()
+
+    with pytest.raises(UsageError, match="part 2 does not go on where part 2 ended"):
+        Merged([opened(first), opened(second), opened(second)])

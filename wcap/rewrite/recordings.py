@@ -1,0 +1,247 @@
+"""Captures sorted into the recordings that they are of.
+
+Parts of one recording follow each other, and are checked to do so. Pieces of one split are side by
+side. Anything else is a recording by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from wcap.errors import UsageError
+from wcap.events import MISSING_PART, Gap
+from wcap.fields import MAX_UINT32
+from wcap.format import RECOVERED, Clock, End, Header, Rewriting, encode_header
+from wcap.reader import Capture
+from wcap.rewrite.excerpt import Seen, cause_counts
+
+SPLIT = "split"
+# What the pieces of a split differ in, and which part of a recording it was that was split.
+PIECE = "piece"
+OF_PART = "of_part"
+
+
+@dataclass(slots=True)
+class _Volume:
+    """A capture, or the pieces that one was split into, as one."""
+
+    captures: list[Capture]
+    header: Header
+    end: End
+    gaps: list[Gap]
+    lowest: int
+    cpus: int
+
+
+@dataclass(slots=True)
+class Recording:
+    """Captures of one recording, as one.
+
+    Attributes:
+        volumes: captures side by side, one volume after the other.
+        lowest: its lowest CPU number that may be used.
+        cpus: one more than its highest CPU number.
+        missing_parts: what is missing between its parts, in words.
+        earlier_results: late results of events that are not at hand.
+    """
+
+    volumes: list[list[Capture]]
+    header: Header
+    end: End
+    gaps: list[Gap]
+    lowest: int
+    cpus: int
+    missing_parts: list[str] = field(default_factory=list)
+    earlier_results: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def captures(self) -> list[Capture]:
+        """All its captures."""
+        return [capture for volume in self.volumes for capture in volume]
+
+    @property
+    def late_results(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Late results of all its captures."""
+        return {
+            event: result
+            for capture in self.captures
+            for event, result in capture.late_results.items()
+        }
+
+
+def recordings_of(captures: Sequence[Capture]) -> list[Recording]:
+    """Return the recordings of captures, in the order in which they are given.
+
+    Raises:
+        UsageError: a part or a piece stands twice, or parts overlap.
+    """
+    pieces: dict[object, list[Capture]] = {}
+    for capture in captures:
+        found = _piece(capture.header)
+        key = id(capture) if found is None else encode_header(found[0])
+        pieces.setdefault(key, []).append(capture)
+    parts: dict[object, list[_Volume]] = {}
+    for side_by_side in pieces.values():
+        volume = _volume(side_by_side)
+        header = volume.header
+        key = id(volume)
+        if header.part is not None and header.boot_id is not None:
+            clock = Clock(header.clock.name, 0, header.clock.offset_ns)
+            key = encode_header(replace(header, clock=clock, part=None, after={}))
+        parts.setdefault(key, []).append(volume)
+    return [_recording(sorted(one, key=_part)) for one in parts.values()]
+
+
+def _part(volume: _Volume) -> int:
+    return volume.header.part or 0
+
+
+def _piece(header: Header) -> tuple[Header, object] | None:
+    """Return what the pieces of a split have in common, and which of them this is."""
+    last = header.rewritten[-1] if header.rewritten else Rewriting("")
+    if last.what != SPLIT or PIECE not in last.asked:
+        return None
+    asked = dict(last.asked)
+    number = asked.pop(PIECE)
+    return replace(header, rewritten=(*header.rewritten[:-1], replace(last, asked=asked))), number
+
+
+def _volume(captures: list[Capture]) -> _Volume:
+    events: Counter[int] = Counter()
+    gaps: dict[tuple[int, int, int, str], Gap] = {}
+    ends, lowest, cpus, numbers = [], MAX_UINT32, 0, set()
+    for capture in captures:
+        found = _piece(capture.header)
+        if found is not None and found[1] in numbers:
+            raise UsageError(f"{capture.name}: this piece of a split stands twice")
+        numbers.add(None if found is None else found[1])
+        seen = Seen(capture)
+        for summary in capture.summaries():
+            seen.add(summary)
+        events.update(seen.events)
+        for gap in capture.gaps:
+            place = (gap.cpu, gap.first_sequence, gap.last_sequence, gap.cause)
+            known = gaps[place].processes if place in gaps else ()
+            whose = tuple(dict.fromkeys((*known, *gap.processes)))
+            gaps[place] = replace(gap, processes=whose)
+        end = seen.end(capture.gaps) if capture.end is None else capture.end
+        if capture.end is None:
+            end = replace(end, lost=dict(cause_counts(capture.gaps)))
+        ends.append(end)
+        reached = {*seen.reached, *end.sequences, *(gap.cpu for gap in capture.gaps)}
+        for origin in capture.header.origins:
+            reached |= {origin.first_cpu, origin.first_cpu + origin.cpus - 1}
+        if not capture.header.origins:
+            reached.add(0)
+        lowest = min(lowest, *reached)
+        cpus = max(cpus, max(reached) + 1)
+    if len(captures) == 1:
+        return _Volume(captures, captures[0].header, ends[0], list(capture.gaps), lowest, cpus)
+    common = _piece(captures[0].header)
+    assert common is not None
+    end = _side_by_side(ends, events, list(gaps.values()), common[0])
+    return _Volume(captures, common[0], end, list(gaps.values()), lowest, cpus)
+
+
+def _side_by_side(
+    ends: Sequence[End], events: Counter[int], gaps: list[Gap], header: Header
+) -> End:
+    """Return the end of what was split: each of its pieces lacks what the others have."""
+    left_out = Counter(ends[0].sequences)
+    left_out.subtract(header.after)
+    left_out.subtract(events)
+    for gap in gaps:
+        left_out[gap.cpu] -= gap.count
+    results: Counter[str] = Counter()
+    for end in ends:
+        results.update(end.lost_results)
+    return replace(
+        ends[0],
+        left_out={cpu: count for cpu, count in left_out.items() if count > 0},
+        lost=dict(cause_counts(gaps)),
+        lost_results=dict(results),
+        bypassed=tuple(dict.fromkeys(found for end in ends for found in end.bypassed)),
+        warnings=tuple(dict.fromkeys(said for end in ends for said in end.warnings)),
+    )
+
+
+def _recording(volumes: list[_Volume]) -> Recording:
+    first, last = volumes[0], volumes[-1]
+    gaps = [gap for volume in volumes for gap in volume.gaps]
+    missing: list[str] = []
+    for before, after in pairwise(volumes):
+        between = list(_between(before, after))
+        gaps += between
+        if between or _part(after) > _part(before) + 1:
+            lost = sum(gap.count for gap in between)
+            missing.append(
+                f"{after.captures[0].name}: {lost:,} events between part {_part(before)} and part "
+                f"{_part(after)} are missing"
+            )
+    header = first.header
+    if len(volumes) > 1 and header.part == 1:
+        last_done = header.rewritten[-1] if header.rewritten else Rewriting("")
+        was_part = last_done.asked.get(OF_PART) if last_done.what == SPLIT else None
+        header = replace(header, part=was_part)
+    end = last.end
+    if len(volumes) > 1:
+        left_out: Counter[int] = Counter()
+        results: Counter[str] = Counter()
+        for volume in volumes:
+            left_out.update(volume.end.left_out)
+            results.update(volume.end.lost_results)
+        cut_short = any(volume.end.reason == RECOVERED for volume in volumes)
+        end = replace(
+            end,
+            reason=RECOVERED if cut_short else end.reason,
+            left_out=dict(left_out),
+            lost=dict(cause_counts(gaps)),
+            lost_results=dict(results),
+        )
+    made = Recording(
+        [volume.captures for volume in volumes],
+        header,
+        end,
+        gaps,
+        min(volume.lowest for volume in volumes),
+        max(volume.cpus for volume in volumes),
+        missing,
+    )
+    _share_results(made, volumes)
+    return made
+
+
+def _between(before: _Volume, after: _Volume) -> Iterable[Gap]:
+    """Yield the numbers that are neither in a part nor in the next one at hand."""
+    offset_ns = before.header.clock.offset_ns
+    last_ns = after.header.clock.wall_ns
+    first_ns = min(before.end.clock_ns + offset_ns, last_ns)
+    for cpu in sorted({*before.end.sequences, *after.header.after}):
+        reached, begins = before.end.sequences.get(cpu, 0), after.header.after.get(cpu, 0)
+        if begins < reached:
+            name = after.captures[0].name
+            raise UsageError(
+                f"{name}: part {_part(after)} does not go on where part {_part(before)} ended: "
+                f"number {reached + 1} of CPU {cpu} expected, {begins + 1} found"
+            )
+        if begins > reached:
+            count = begins - reached
+            yield Gap(cpu, reached + 1, begins, count, first_ns, last_ns, MISSING_PART)
+
+
+def _share_results(made: Recording, volumes: Sequence[_Volume]) -> None:
+    """Give late results to the earlier part that has their event."""
+    for later, volume in enumerate(volumes):
+        for capture in volume.captures:
+            for (cpu, number), result in capture.earlier_results.items():
+                for earlier in volumes[:later]:
+                    after = earlier.header.after.get(cpu, 0)
+                    if after < number <= earlier.end.sequences.get(cpu, 0):
+                        for holder in earlier.captures:
+                            holder.learn({(cpu, number): result})
+                        break
+                else:
+                    made.earlier_results[cpu, number] = result
