@@ -36,7 +36,7 @@ def test_the_preamble_is_a_msgpack_object_and_comes_back():
 
     assert len(data) == MAGIC_SIZE == 16
     assert msgpack.unpackb(data).code == ord("w")
-    assert (preamble.major, preamble.minor, preamble.salt) == (1, 2, 0x01020304)
+    assert (preamble.major, preamble.minor, preamble.salt) == (1, 3, 0x01020304)
 
 
 @pytest.mark.parametrize("length", range(1, MAGIC_SIZE))
@@ -69,7 +69,7 @@ def test_another_major_version_is_refused_by_name(major):
     """SPEC R2"""
     data = bytearray(encode_preamble(SALT))
     data[len(MAGIC)] = major
-    with pytest.raises(UnsupportedVersionError, match=rf"version {major}\.2 .* reads 1\.x"):
+    with pytest.raises(UnsupportedVersionError, match=rf"version {major}\.3 .* reads 1\.x"):
         decode_preamble(bytes(data))
 
 
