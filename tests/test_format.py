@@ -35,7 +35,7 @@ from wcap.index_frames import (
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 PLAIN = st.recursive(
-    TEXT | st.integers(-(2**63), 2**63) | st.booleans(),
+    TEXT | st.integers(-(2**63), 2**63 - 1) | st.booleans(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 ).filter(lambda value: depth(value) < 4)
