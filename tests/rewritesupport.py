@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 import zstandard
 from bytesupport import Pipe, frames_of, written
+from hypothesis import settings
 from hypothesis import strategies as st
 from support import CLOCK, HEADER, STARTED_NS, batch_of, write
 
@@ -22,6 +23,8 @@ from wcap.format import Clock, End, Header
 from wcap.reader import Capture
 from wcap.rewrite import Merged, merge
 from wcap.summary import Facts, examine
+
+SLOWLY = settings(deadline=None, max_examples=30)
 
 # Booted an hour earlier, at another anchor.
 OTHER = replace(

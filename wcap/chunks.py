@@ -19,7 +19,7 @@ from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.chunk_summary import MAX_EVENTS, Summary, decode_summary, encode_summary, summarise
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, placed
 from wcap.events import UNKNOWN_TARGET, EventFlag
-from wcap.fields import MAX_INT64, Fields, decode_map, encode_map, within
+from wcap.fields import MAX_INT64, MIN_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
 from wcap.hosts import UNKNOWN_HOSTS, Hosts
 from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
@@ -64,7 +64,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
     batch, names = trimmed(_in_order(batch))
     summary = encode_summary(summarise(batch, clock))
     for moment in (summary["first_ns"], summary["last_ns"]):
-        if not -MAX_INT64 - 1 <= moment <= MAX_INT64:
+        if not MIN_INT64 <= moment <= MAX_INT64:
             raise LimitError(f"a time of {moment} ns on the capture's clock, 64 bits allowed")
     body = {
         "summary": summary,
@@ -260,7 +260,7 @@ def _on_wall_clock(times: Column, offset_ns: int) -> Column:
     if not bool((times[1:] >= times[:-1]).all()):
         raise CorruptionError("column time_ns decreases")
     for moment in (times[0], times[-1]):
-        within("a time on the wall clock", int(moment) + offset_ns, -MAX_INT64 - 1, MAX_INT64)
+        within("a time on the wall clock", int(moment) + offset_ns, MIN_INT64, MAX_INT64)
     return times + offset_ns
 
 

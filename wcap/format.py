@@ -18,6 +18,7 @@ from wcap.events import Bypass, Gap
 from wcap.fields import (
     MAX_INT64,
     MAX_UINT32,
+    MIN_INT64,
     Fields,
     decode_map,
     encode_map,
@@ -269,7 +270,7 @@ def decode_gaps(body: bytes, clock: Clock) -> list[Gap]:
 
 def _encode_gap(gap: Gap, clock: Clock) -> dict[str, Any]:
     first_ns, last_ns = gap.first_ns - clock.offset_ns, gap.last_ns - clock.offset_ns
-    if first_ns < -MAX_INT64 - 1 or last_ns > MAX_INT64:
+    if first_ns < MIN_INT64 or last_ns > MAX_INT64:
         raise LimitError("the time of a gap does not fit into 64 bits on the capture's clock")
     return without_absent(
         {
@@ -293,8 +294,8 @@ def _decode_gap(fields: Fields, clock: Clock) -> Gap:
         first_sequence=first,
         last_sequence=within("last_sequence", last, first, MAX_INT64),
         count=fields.number("count", 1, last - first + 1),
-        first_ns=within("first_ns", first_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
-        last_ns=within("last_ns", last_ns + clock.offset_ns, -MAX_INT64 - 1, MAX_INT64),
+        first_ns=within("first_ns", first_ns + clock.offset_ns, MIN_INT64, MAX_INT64),
+        last_ns=within("last_ns", last_ns + clock.offset_ns, MIN_INT64, MAX_INT64),
         cause=fields.take("cause", str),
         processes=tuple(
             (within("a pid of processes", pid, 0, MAX_UINT32), events)

@@ -16,9 +16,9 @@ from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
 from wcap.events import UNKNOWN_TARGET, Process, Target
 from wcap.fields import (
-    MAX_INT64,
     MAX_UINT32,
     MAX_UINT64,
+    MIN_INT64,
     Fields,
     check_items,
     decode_map,
@@ -173,7 +173,7 @@ def _decode_process(value: object) -> Process:
         leader=_find_text(fields, "leader"),
         ppid=fields.find_number("ppid", 0, MAX_UINT32),
         uid=fields.find_number("uid", 0, MAX_UINT32),
-        start_ns=fields.find_number("start_ns", -MAX_INT64 - 1),
+        start_ns=fields.find_number("start_ns", MIN_INT64),
         exe=_find_text(fields, "exe"),
         cmdline=None if cmdline is None else tuple(map(text, cmdline)),
         gid=fields.find_number("gid", 0, MAX_UINT32),

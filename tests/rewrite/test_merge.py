@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 from bytesupport import written
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rewritesupport import (
     FILTERS,
     OTHER,
+    SLOWLY,
     events_of,
     facts_of,
     findings,
@@ -29,8 +30,6 @@ from wcap.events import MISSING_PART, EventFlag, Process
 from wcap.filters import Filter
 from wcap.format import Clock, End
 from wcap.rewrite import Merged, cut
-
-SLOWLY = settings(deadline=None, max_examples=30)
 
 
 def as_told(event, *, first_cpu=0):

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 from bytesupport import written
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rewritesupport import (
     OTHER,
+    SLOWLY,
     WHO,
     events_of,
     everything_in,
@@ -31,7 +32,6 @@ from wcap.format import End
 from wcap.rewrite import cut, shares, split_in_parts, split_side_by_side
 from wcap.rotation import PartLimits
 
-SLOWLY = settings(deadline=None, max_examples=30)
 LIMITS = st.one_of(
     st.integers(1, 4000).map(lambda size: PartLimits(size=size)),
     st.integers(1, 200).map(lambda period_ns: PartLimits(period_ns=period_ns)),

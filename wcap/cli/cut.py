@@ -35,7 +35,7 @@ def cut(
     """
     refuse_terminal(output_file)
     numbers = None if events is None else parse_events(events)
-    with reading(*([] if file is None else [file])) as capture:
+    with reading(file) as capture:
         from wcap.rewrite import cut as write_cut
 
         where = filters.resolve(capture)

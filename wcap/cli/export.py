@@ -62,7 +62,7 @@ def export(
 
     exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
     forms = exporter.forms if data is None else parse_forms(data)
-    with reading(*(files or ())) as capture:
+    with reading(files) as capture:
         where = filters.resolve(capture)
         refuse_input(capture.name, destination)
         batches: Iterable[EventBatch] = capture.batches(where)

@@ -47,7 +47,7 @@ def info(
 
     Example: wcap info run.wcap
     """
-    with reading(*(files or ())) as capture:
+    with reading(files) as capture:
         from wcap.summary import examine
 
         facts = examine(capture, progress(capture, capture.summaries()))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wcap.cli.options import ForceOption, reading
+from wcap.cli.options import ForceOption, find_captures, reading
 from wcap.cli.output import output, refuse_input, refuse_terminal
 from wcap.cli.progress import progress
 from wcap.cli.rewriting import NewCaptureOption, tell_kept
@@ -26,14 +26,12 @@ def merge(
     Example: wcap merge web1.wcap web2.wcap -o both.wcap
     """
     refuse_terminal(output_file)
-    from wcap.cli.options import find_captures
-
     names = find_captures(files)
     if len(names) < 2:
         raise UsageError("two captures or more expected, one given")
     for name in names:
         refuse_input(name, output_file)
-    with reading(*names) as capture:
+    with reading(names) as capture:
         from wcap.rewrite import Merged
         from wcap.rewrite import merge as write_merged
 

@@ -106,8 +106,10 @@ def _is_piped(descriptor: int) -> bool:
 
 
 @contextmanager
-def reading(*given: str, follow: bool = False, again: bool = False) -> Iterator[Readable]:
-    """Open captures for a command, several as if they were one.
+def reading(
+    given: str | Sequence[str] | None, *, follow: bool = False, again: bool = False
+) -> Iterator[Readable]:
+    """Open the captures that a command was given, several as if they were one.
 
     At the end it says what is damaged, and exits with 3 if data is missing. With ``follow`` a file
     that is being recorded is read until that ends; with ``again`` standard input can be read more
@@ -115,13 +117,13 @@ def reading(*given: str, follow: bool = False, again: bool = False) -> Iterator[
     """
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    names = find_captures(given)
+    names = find_captures([given] if isinstance(given, str) else given or ())
     if "-" in names:
         _refuse_terminal()
     if follow and len(names) > 1:
         raise UsageError(f"-f: one capture expected, {len(names)} given")
     name = names[0]
-    shown = "standard input" if name == "-" else escape_text(name)
+    shown = shown_input(name)
     opened = _opened(name, follow=follow and name != "-") if len(names) == 1 else _merged(names)
     if again and names == ["-"]:
         opened = _whole_input()
@@ -139,6 +141,11 @@ def reading(*given: str, follow: bool = False, again: bool = False) -> Iterator[
             print(f"wcap: {escape_text(capture.name)}: still being recorded", file=sys.stderr)
         if capture.damage or capture.gaps or (capture.end is not None and capture.end.short):
             raise typer.Exit(ExitStatus.LOSS)
+
+
+def shown_input(name: str) -> str:
+    """Return what messages call the capture of this name."""
+    return "standard input" if name == "-" else escape_text(name)
 
 
 @contextmanager
@@ -181,7 +188,7 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
     with ExitStack() as stack:
         captures = []
         for name in names:
-            shown = "standard input" if name == "-" else escape_text(name)
+            shown = shown_input(name)
             with _named(shown):
                 opened = _spooled() if name == "-" else Path(name).open("rb")  # noqa: SIM115  # the stack closes it
                 stream = stack.enter_context(opened)

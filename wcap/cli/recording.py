@@ -9,6 +9,7 @@ import typer
 
 from wcap.cli.options import naming
 from wcap.errors import UsageError
+from wcap.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from wcap.recorder import Settings
@@ -184,7 +185,6 @@ def settings_of(
 
 def _snaplen(given: str) -> int:
     from wcap.recorder import MAX_SNAPLEN
-    from wcap.units import parse_size
 
     with naming("--snaplen"):
         snaplen = parse_size(given)
@@ -195,7 +195,6 @@ def _snaplen(given: str) -> int:
 
 def _buffer_bytes(given: str) -> int:
     from wcap.recorder import MAX_BUFFER
-    from wcap.units import parse_size
 
     with naming("--buffer"):
         size = parse_size(given)
@@ -205,8 +204,6 @@ def _buffer_bytes(given: str) -> int:
 
 
 def _duration_ns(given: str) -> int:
-    from wcap.units import parse_duration
-
     with naming("--duration"):
         duration_ns = parse_duration(given)
     if duration_ns == 0:
@@ -215,8 +212,6 @@ def _duration_ns(given: str) -> int:
 
 
 def _part_bytes(given: str) -> int:
-    from wcap.units import parse_size
-
     with naming("-C"):
         size = parse_size(given)
     if size < _LEAST_PART:
@@ -225,8 +220,6 @@ def _part_bytes(given: str) -> int:
 
 
 def _part_ns(given: str) -> int:
-    from wcap.units import parse_duration
-
     with naming("-G"):
         period_ns = parse_duration(given)
     if period_ns < _LEAST_PERIOD_NS:
@@ -236,8 +229,6 @@ def _part_ns(given: str) -> int:
 
 def _kept(given: str) -> tuple[int, int | None]:
     """Read how much ``--ring`` keeps in memory: bytes, and nanoseconds or None."""
-    from wcap.units import parse_duration, parse_size
-
     size, age = _MOST_KEPT, None
     for word in given.split(","):
         if _RING_SIZE.fullmatch(word):

@@ -6,14 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from wcap.cli.layout import plural
-from wcap.cli.options import ForceOption, reading_bytes
+from wcap.cli.options import ForceOption, reading_bytes, shown_input
 from wcap.cli.output import output, refuse_existing, refuse_terminal
+from wcap.cli.rewriting import NewCaptureOption
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError
 from wcap.escape import escape_text
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 def recover(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Capture; - is standard input.")],
-    output_file: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="FILE", help="Write here; - is standard output."),
-    ],
+    output_file: NewCaptureOption,
     force: ForceOption = False,
 ) -> None:
     """Write what is whole of a damaged capture anew; exit 3 if something is missing.
@@ -41,7 +38,7 @@ def recover(
     to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
     if to_file:
         refuse_existing(output_file, force=force)
-    shown = "standard input" if file == "-" else escape_text(file)
+    shown = shown_input(file)
     # What is written is read again before it gets its name, or goes into a pipe.
     folder = output_file.parent if to_file else None
     with reading_bytes(file) as stream, tempfile.TemporaryFile(dir=folder) as made:

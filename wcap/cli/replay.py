@@ -73,7 +73,7 @@ def replay(
         )
     with naming("--max-idle"):
         max_idle_ns = None if max_idle is None else parse_duration(max_idle)
-    with reading(*([] if file is None else [file])) as capture:
+    with reading(file) as capture:
         where = filters.resolve(capture)
         if all(named is None for named in (where.fds, where.targets, where.kinds)):
             where = replace(where, fds=STANDARD)

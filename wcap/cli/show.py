@@ -91,7 +91,7 @@ def show(
     wcap show run.wcap --comm client-tcp --fd 3 --hex
     """
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
-    with reading(*(files or ()), follow=follow) as capture:
+    with reading(files, follow=follow) as capture:
         where = filters.resolve(capture)
         entries = _entries(capture, where, limit)
         if json:

@@ -56,7 +56,7 @@ def split(
     given = [("--size", size), ("--time", time), ("--process", process), ("--host", host)]
     if sum(bool(value) for _, value in given) != 1:
         raise UsageError("one of --size, --time, --process and --host expected")
-    with reading(*([] if file is None else [file]), again=True) as capture:
+    with reading(file, again=True) as capture:
         _refuse_input(capture.name, output_file)
         if process or host:
             _side_by_side(capture, output_file, by_process=process, force=force)

@@ -73,7 +73,7 @@ def stats(
 
     Example: wcap stats run.wcap --comm nginx --by fd --top 5
     """
-    with reading(*(files or ())) as capture:
+    with reading(files) as capture:
         from wcap.stats import USUAL, collect
 
         where = filters.resolve(capture)

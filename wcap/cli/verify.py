@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wcap.cli.layout import plural, print_json, print_lines
-from wcap.cli.options import find_captures, reading_bytes
+from wcap.cli.options import find_captures, reading_bytes, shown_input
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError
 from wcap.escape import escape_text
@@ -42,7 +42,7 @@ def verify(
 def _verify(name: str, *, json: bool) -> ExitStatus:
     from wcap.check import Check
 
-    shown = "standard input" if name == "-" else escape_text(name)
+    shown = shown_input(name)
     found: list[Finding] = []
     total = 0
     try:

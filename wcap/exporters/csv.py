@@ -54,6 +54,8 @@ COLUMNS = (
     "host",
 )
 _LINE_END = "\r\n"
+# What `_format` zips: time, writer, sizes and so on, host and payloads with commas before them.
+_ROW = "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s%s%s"
 # Bytes that stand as they are or become one of these escapes; the backslash has its turn first.
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 _PLAIN_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ('"', '""'))
@@ -83,15 +85,11 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _writers(batch),
         *measured(batch, _size, _flags, unknown=""),
         *placed(batch, _target, _origin, unknown=""),
-        map("".join, zip(_hosts(batch), _payloads(batch, forms), strict=True)),
+        _hosts(batch),
+        _payloads(batch, forms),
         strict=True,
     )
-    return "".join(
-        [
-            f"{time},{writer},{size},{took},{cpu},{number},{flags},{target},{offset},{origin}{rest}"
-            for time, writer, size, took, cpu, number, flags, target, offset, origin, rest in rows
-        ]
-    )
+    return "".join([_ROW % row for row in rows])
 
 
 def _times(batch: EventBatch) -> list[str]:

@@ -27,6 +27,12 @@ from wcap.fields import untext
 
 DEFAULT_FORMS = (PayloadForm.TEXT, PayloadForm.BASE64)
 
+# What `_format` zips; some of these bring several keys, host and payloads commas before them.
+_ROW = (
+    '{"time_ns":%s,%s,%s,"duration_ns":%s,"cpu":%s,"sequence":%s,"flags":%s,'
+    '%s,"offset":%s,%s%s%s}\n'
+)
+
 
 def write(
     batches: Iterable[EventBatch],
@@ -55,17 +61,11 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _writers(batch),
         *measured(batch, _size, _flags, unknown="null"),
         *placed(batch, _target, _origin, unknown="null"),
-        map("".join, zip(_hosts(batch), _payloads(batch, forms), strict=True)),
+        _hosts(batch),
+        _payloads(batch, forms),
         strict=True,
     )
-    text = "".join(
-        [
-            f'{{"time_ns":{time},{writer},{size},"duration_ns":{took},'
-            f'"cpu":{cpu},"sequence":{number},"flags":{flags},'
-            f'{target},"offset":{offset},{origin}{rest}}}\n'
-            for time, writer, size, took, cpu, number, flags, target, offset, origin, rest in rows
-        ]
-    )
+    text = "".join([_ROW % row for row in rows])
     # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
     return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
 

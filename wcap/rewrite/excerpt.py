@@ -55,13 +55,29 @@ class Seen:
         self.last_ns = last_ns if self.last_ns is None else max(self.last_ns, last_ns)
         self.results_lost += found.results_lost
 
-    def end(self, gaps: Iterable[Gap]) -> End:
-        """Return an END in place of one that is gone: it ends with the last event."""
-        for gap in gaps:
+    @classmethod
+    def all_of(cls, source: Readable) -> Seen:
+        """Return what a capture holds, as its summaries tell."""
+        seen = cls(source)
+        for summary in source.summaries():
+            seen.add(summary)
+        return seen
+
+    def end(self, source: Readable) -> End:
+        """Return the END, or one in place of one that is gone: it ends with the last event."""
+        if source.end is not None:
+            return source.end
+        for gap in source.gaps:
             self.reached[gap.cpu] = max(self.reached.get(gap.cpu, 0), gap.last_sequence)
         last_ns = self._clock.wall_ns if self.last_ns is None else self.last_ns
         clock_ns = max(self._clock.clock_ns, last_ns - self._clock.offset_ns)
-        return End(RECOVERED, clock_ns, clock_ns + self._clock.offset_ns, self.reached)
+        return End(
+            RECOVERED,
+            clock_ns,
+            clock_ns + self._clock.offset_ns,
+            self.reached,
+            dict(cause_counts(source.gaps)),
+        )
 
 
 def _told(piece: Piece) -> Summary:
@@ -215,13 +231,11 @@ class Excerpt:
 
     def _end(self, seen: Seen) -> End:
         source = self._source
-        end = seen.end(source.gaps) if source.end is None else source.end
+        end = seen.end(source)
         left_out = Counter(end.left_out)
         left_out.update(seen.events)
         left_out.subtract(self._kept)
         lost = Counter(end.lost)
-        if source.end is None:
-            lost.update(cause_counts(source.gaps))
         lost.subtract(cause_counts(source.gaps))
         lost.update(cause_counts(self._gaps))
         for gaps, sign in ((source.gaps, 1), (self._gaps, -1)):

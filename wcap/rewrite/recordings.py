@@ -99,9 +99,13 @@ def _part(volume: _Volume) -> int:
     return volume.header.part or 0
 
 
+def _last_done(header: Header) -> Rewriting:
+    return header.rewritten[-1] if header.rewritten else Rewriting("")
+
+
 def _piece(header: Header) -> tuple[Header, object] | None:
     """Return what the pieces of a split have in common, and which of them this is."""
-    last = header.rewritten[-1] if header.rewritten else Rewriting("")
+    last = _last_done(header)
     if last.what != SPLIT or PIECE not in last.asked:
         return None
     asked = dict(last.asked)
@@ -118,18 +122,14 @@ def _volume(captures: list[Capture]) -> _Volume:
         if found is not None and found[1] in numbers:
             raise UsageError(f"{capture.name}: this piece of a split stands twice")
         numbers.add(None if found is None else found[1])
-        seen = Seen(capture)
-        for summary in capture.summaries():
-            seen.add(summary)
+        seen = Seen.all_of(capture)
         events.update(seen.events)
         for gap in capture.gaps:
             place = (gap.cpu, gap.first_sequence, gap.last_sequence, gap.cause)
             known = gaps[place].processes if place in gaps else ()
             whose = tuple(dict.fromkeys((*known, *gap.processes)))
             gaps[place] = replace(gap, processes=whose)
-        end = seen.end(capture.gaps) if capture.end is None else capture.end
-        if capture.end is None:
-            end = replace(end, lost=dict(cause_counts(capture.gaps)))
+        end = seen.end(capture)
         ends.append(end)
         reached = {*seen.reached, *end.sequences, *(gap.cpu for gap in capture.gaps)}
         for origin in capture.header.origins:
@@ -183,7 +183,7 @@ def _recording(volumes: list[_Volume]) -> Recording:
             )
     header = first.header
     if len(volumes) > 1 and header.part == 1:
-        last_done = header.rewritten[-1] if header.rewritten else Rewriting("")
+        last_done = _last_done(header)
         was_part = last_done.asked.get(OF_PART) if last_done.what == SPLIT else None
         header = replace(header, part=was_part)
     end = last.end

@@ -103,7 +103,7 @@ def _split_in_parts(
     done = rewriting(SPLIT, {**asked, **of_part})
     header = replace(header, rewritten=(*header.rewritten, done))
     seen = Seen(source)
-    end = _whole_end(source)
+    end = Seen.all_of(source).end(source) if source.end is None else source.end
     now_ns = header.clock.wall_ns
 
     def end_now() -> End:
@@ -138,17 +138,8 @@ def _split_in_parts(
             rotation.take(Cut(found.batch, due))
     earlier = [(*event, *result) for event, result in source.earlier_results.items()]
     rotation.take(Cut(None, pending, earlier))
-    rotation.close(seen.end(source.gaps) if source.end is None else source.end)
+    rotation.close(seen.end(source))
     return rotation.parts
-
-
-def _whole_end(source: Readable) -> End:
-    if source.end is not None:
-        return source.end
-    seen = Seen(source)
-    for summary in source.summaries():
-        seen.add(summary)
-    return seen.end(source.gaps)
 
 
 def _due(pending: list[Gap], piece: Piece) -> tuple[list[Gap], list[Gap]]:
