@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -106,3 +107,15 @@ def test_it_works_through_pipes(paths, tmp_path):
                            check=True)  # fmt: skip
 
     assert shown.stdout == b"24"
+
+
+def test_more_captures_than_a_program_is_given_open_files_for_are_merged(tmp_path):
+    names = [f"run-{number}.wcap" for number in range(40)]
+    for number, name in enumerate(names):
+        write_capture(tmp_path / name, batch_of(write(b"%d" % number, after_ns=number)))
+    command = [sys.executable, "-m", "wcap", "merge", "run-*.wcap", "-o", "all.wcap"]
+
+    shell = f"ulimit -Sn 32; exec {shlex.join(command)}"
+    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "wcap: 40 of 40 events kept: all.wcap\n")

@@ -52,6 +52,8 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing 
 
 
 _NUMBERS = re.compile(r"(\d+)")
+# A command has a few files open besides its captures.
+_OTHER_FILES = 64
 
 
 @contextmanager
@@ -185,6 +187,7 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
 
     if names.count("-") > 1:
         raise UsageError("standard input is given twice")
+    _allow_open_files(len(names) + _OTHER_FILES)
     with ExitStack() as stack:
         captures = []
         for name in names:
@@ -197,6 +200,18 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
         for missing in merged.missing_parts:
             print(f"wcap: {missing}", file=sys.stderr)
         yield merged
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the limit of open files, of which programs are given fewer than they may ask for."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
