@@ -8,11 +8,11 @@ stands twice.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wcap.events import Gap
+from wcap.events import DAMAGE, Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,16 @@ class Unexplained:
 
 @dataclass(slots=True)
 class _Account:
-    """One CPU: up to which number all is settled, and what was seen above it."""
+    """One CPU: up to which number all is settled, and what was seen above it.
+
+    ``past`` is the highest number of any gap.
+    """
 
     settled: int = 0
     reached: int = 0
     events: int = 0
     first_event: int | None = None
+    past: int = 0
     gaps: list[Gap] = field(default_factory=list)
 
 
@@ -41,9 +45,14 @@ class Accounts:
 
     Args:
         after: the number that each CPU had given before this capture.
+
+    Attributes:
+        told_late: of each CPU, how many numbers that stood for nothing a gap of the cause
+            ``damage`` explained afterwards (SPEC.md section 12.4).
     """
 
     def __init__(self, after: Mapping[int, int]) -> None:
+        self.told_late: Counter[int] = Counter()
         self._of_cpu: defaultdict[int, _Account] = defaultdict(_Account)
         for cpu, last in after.items():
             self._of_cpu[cpu] = _Account(settled=last, reached=last)
@@ -56,8 +65,13 @@ class Accounts:
     def add_gap(self, gap: Gap) -> bool:
         """Take in a gap; return whether it stands before the events after it."""
         account = self._of_cpu[gap.cpu]
-        account.gaps.append(gap)
-        return gap.last_sequence > account.reached
+        in_time = gap.last_sequence > account.reached
+        if gap.cause == DAMAGE and gap.first_sequence <= account.settled:
+            self.told_late[gap.cpu] += gap.count
+        else:
+            account.gaps.append(gap)
+        account.past = max(account.past, gap.last_sequence)
+        return in_time
 
     def add_events(
         self, sequences: Iterable[tuple[int, int, int, int]]
@@ -84,8 +98,7 @@ class Accounts:
             account = self._of_cpu[cpu]
             account.reached = max(account.reached, last)
         for cpu, account in sorted(self._of_cpu.items()):
-            past = max((gap.last_sequence for gap in account.gaps), default=0)
-            account.reached = max(account.reached, past)
+            account.reached = max(account.reached, account.past)
             yield from _settle(cpu, account)
 
 

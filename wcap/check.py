@@ -251,13 +251,13 @@ class Check:
         if self._last_type != FrameType.FOOTER:
             yield Fault("no footer: the capture was not closed", "3.5", "R9")
         counted = {} if self._end is None else self._end.sequences
-        reached = self._accounts.reached
+        reached, told_late = self._accounts.reached, self._accounts.told_late
         self._place = self._end_place
         for found in self._accounts.finish(counted.items()):
             self._miss(found)
         left_out = {} if self._end is None else dict(self._end.left_out)
         for found, unexplained, place in self._missing.values():
-            count = unexplained - left_out.pop(found.cpu, 0)
+            count = unexplained - left_out.pop(found.cpu, 0) - told_late[found.cpu]
             if count == 0:
                 continue
             self._place = place

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 from wcap.errors import CorruptionError, LimitError
@@ -337,6 +338,18 @@ class End:
         lost = any(self.lost.values()) or any(self.lost_results.values())
         missed = self.unfollowed > 0 or bool(self.bypassed)
         return lost or missed or self.reason in ("error", RECOVERED)
+
+
+def recovered_end(
+    header: Header,
+    clock_ns: int,
+    sequences: Mapping[int, int],
+    lost: Mapping[str, int] = MappingProxyType({}),
+) -> End:
+    """Return what stands for an end that is gone: ``clock_ns`` is the time of the last event."""
+    own = End(RECOVERED, clock_ns, max(0, clock_ns + header.clock.offset_ns))
+    origins = (own,) * len(header.origins)
+    return replace(own, sequences=sequences, lost=lost, origins=origins)
 
 
 def encode_end(end: End) -> bytes:

@@ -25,13 +25,13 @@ from wcap.errors import CorruptionError, FormatError, UnsupportedVersionError
 from wcap.events import DAMAGE, Gap
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
-    RECOVERED,
     End,
     FrameType,
     Rewriting,
     decode_end,
     decode_gaps,
     encode_end,
+    recovered_end,
 )
 from wcap.heading import take_header
 from wcap.sources import Frame, StreamSource
@@ -197,9 +197,9 @@ class _Recovery:
         self._doubtful[gap.cpu] = gap
 
     def _missing(self, left_out: Mapping[int, int]) -> Iterator[Gap]:
-        """Yield what is missing although it was not left out on purpose: a gap for each CPU."""
+        """Yield what is missing although it was not left out on purpose, a gap for each CPU."""
         for cpu, gap in sorted(self._doubtful.items()):
-            count = gap.count - left_out.get(cpu, 0)
+            count = gap.count - left_out.get(cpu, 0) - self._accounts.told_late[cpu]
             if count > 0:
                 yield replace(gap, count=count)
 
@@ -228,9 +228,7 @@ class _Recovery:
         self._write_gaps(list(self._missing({} if self._end is None else self._end[0].left_out)))
         if self._end is None:
             clock_ns = max(0, self._last_ns - self._clock.offset_ns)
-            wall_ns = max(0, clock_ns + self._clock.offset_ns)
-            sequences = self._accounts.reached
-            self._writer.close(End(RECOVERED, clock_ns, wall_ns, sequences))
+            self._writer.close(recovered_end(self._header, clock_ns, self._accounts.reached))
             return
         done.end = True
         end, body = self._end

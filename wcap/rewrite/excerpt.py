@@ -20,7 +20,7 @@ from wcap.chunk_summary import Summary, encode_summary, summarise
 from wcap.chunks import Chunk
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
-from wcap.format import RECOVERED, End, FrameType, Rewriting
+from wcap.format import End, FrameType, Rewriting, recovered_end
 from wcap.readable import EVERYTHING, Piece, Readable
 from wcap.rewrite.batches import compact, joined
 from wcap.rewrite.origins import end_of_hosts, of_hosts
@@ -71,13 +71,8 @@ class Seen:
             self.reached[gap.cpu] = max(self.reached.get(gap.cpu, 0), gap.last_sequence)
         last_ns = self._clock.wall_ns if self.last_ns is None else self.last_ns
         clock_ns = max(self._clock.clock_ns, last_ns - self._clock.offset_ns)
-        return End(
-            RECOVERED,
-            clock_ns,
-            clock_ns + self._clock.offset_ns,
-            self.reached,
-            dict(cause_counts(source.gaps)),
-        )
+        lost = dict(cause_counts(source.gaps))
+        return recovered_end(source.header, clock_ns, self.reached, lost)
 
 
 def _told(piece: Piece) -> Summary:
