@@ -38,7 +38,7 @@ def test_merge_writes_captures_in_order_of_time(paths, tmp_path, capsys):
 
     assert main(["merge", *paths, "-o", made]) == 0
 
-    assert capsys.readouterr() == ("", f"wcap: 4 of 4 events kept: {made}\n")
+    assert capsys.readouterr() == ("", f"wcap: 4 events of 2 captures: {made}\n")
     expected = [("1", "testhost", 0), ("2", "other", 1), ("3", "testhost", 0), ("4", "other", 1)]
     assert told(capsys, made) == (0, expected)
     assert told(capsys, made, "--host", "other") == (0, expected[1::2])
@@ -88,12 +88,16 @@ def test_a_pattern_stands_for_the_files_that_match_in_the_order_of_their_numbers
 
 def test_the_captures_that_are_read_are_never_replaced(paths, capsys):
     assert main(["merge", *paths, "-o", paths[1], "--force"]) == 2
-    assert "this is the capture itself" in capsys.readouterr().err
+    assert "this is one of the captures themselves" in capsys.readouterr().err
 
 
-def test_one_capture_is_nothing_to_merge(paths, tmp_path, capsys):
-    assert main(["merge", paths[0], "-o", str(tmp_path / "x")]) == 2
-    assert "two captures or more expected" in capsys.readouterr().err
+def test_one_capture_is_merged_too_for_a_pattern_may_match_no_more(paths, tmp_path, capsys):
+    made = str(tmp_path / "all.wcap")
+
+    assert main(["merge", str(tmp_path / "run-9*"), "-o", made]) == 0
+
+    assert capsys.readouterr().err == f"wcap: 2 events of 1 capture: {made}\n"
+    assert told(capsys, made) == told(capsys, paths[0])
 
 
 def test_it_works_through_pipes(paths, tmp_path):
@@ -118,4 +122,4 @@ def test_more_captures_than_a_program_is_given_open_files_for_are_merged(tmp_pat
     shell = f"ulimit -Sn 32; exec {shlex.join(command)}"
     done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
 
-    assert (done.returncode, done.stderr) == (0, "wcap: 40 of 40 events kept: all.wcap\n")
+    assert (done.returncode, done.stderr) == (0, "wcap: 40 events of 40 captures: all.wcap\n")

@@ -11,7 +11,7 @@ from wcap.cli import main
         (["nonsense"], "'nonsense'", "wcap --help"),
         (["--nonsense"], "--nonsense", "wcap --help"),
         (["show", "--nonsense"], "--nonsense", "wcap show --help"),
-        (["replay", "a", "b"], "(b)", "wcap replay --help"),
+        (["recover", "-o", "x", "a", "b"], "(b)", "wcap recover --help"),
         (["show", "a", "--limit"], "--limit", "wcap --help"),
         (["show", "a", "--limit", "-1"], "--limit", "wcap show --help"),
         (["show", "a", "--style", "\x1b[2J"], "\\x1b[2J", "wcap show --help"),

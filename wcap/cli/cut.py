@@ -7,15 +7,22 @@ from typing import Annotated
 import typer
 
 from wcap.cli.filtering import FilterOptions, filtered
-from wcap.cli.options import CaptureArgument, ForceOption, reading
-from wcap.cli.output import output, refuse_input, refuse_terminal
+from wcap.cli.layout import plural
+from wcap.cli.options import (
+    CapturesArgument,
+    ForceOption,
+    NewCaptureOption,
+    find_captures,
+    reading,
+)
+from wcap.cli.output import output, refuse_replacing, refuse_terminal, tell_lost
 from wcap.cli.progress import progress
-from wcap.cli.rewriting import NewCaptureOption, parse_events, tell_kept
+from wcap.cli.rewriting import parse_events, tell_made
 
 
 @filtered()
 def cut(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     output_file: NewCaptureOption,
     filters: FilterOptions,
@@ -35,11 +42,12 @@ def cut(
     """
     refuse_terminal(output_file)
     numbers = None if events is None else parse_events(events)
-    with reading(file) as capture:
+    names = find_captures(files)
+    refuse_replacing(names, output_file, named=bool(files), force=force)
+    with reading(names) as capture:
         from wcap.rewrite import cut as write_cut
 
         where = filters.resolve(capture)
-        refuse_input(capture.name, output_file)
         asked = filters.asked() | ({} if events is None else {"events": events})
         with output(output_file, force=force) as stream:
             kept = write_cut(
@@ -50,4 +58,5 @@ def cut(
                 asked=asked,
                 watch=lambda items: progress(capture, items),
             )
-        tell_kept(str(output_file), kept.events, kept.read)
+        tell_made(f"{kept.events:,} of {plural(kept.read, 'event')} kept", str(output_file))
+        tell_lost(capture)

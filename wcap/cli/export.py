@@ -14,9 +14,10 @@ from wcap.cli.options import (
     ForceOption,
     LimitOption,
     OutputOption,
+    find_captures,
     reading,
 )
-from wcap.cli.output import output, refuse_input, tell_lost
+from wcap.cli.output import output, refuse_replacing, tell_lost
 from wcap.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def export(
 
     exporter = _chosen(csv=csv, jsonl=jsonl, format_name=format_name)
     forms = exporter.forms if data is None else parse_forms(data)
-    with reading(files) as capture:
+    names = find_captures(files)
+    refuse_replacing(names, destination, named=bool(files), force=force)
+    with reading(names) as capture:
         where = filters.resolve(capture)
-        refuse_input(capture.name, destination)
         batches: Iterable[EventBatch] = capture.batches(where)
         if limit is not None:
             batches = _first(batches, limit)

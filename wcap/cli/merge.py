@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from wcap.cli.options import ForceOption, find_captures, reading
-from wcap.cli.output import output, refuse_input, refuse_terminal
+from wcap.cli.layout import plural
+from wcap.cli.options import ForceOption, NewCaptureOption, find_captures, reading
+from wcap.cli.output import output, refuse_replacing, refuse_terminal, tell_lost
 from wcap.cli.progress import progress
-from wcap.cli.rewriting import NewCaptureOption, tell_kept
-from wcap.errors import UsageError
+from wcap.cli.rewriting import tell_made
 
 
 def merge(
@@ -27,11 +27,8 @@ def merge(
     """
     refuse_terminal(output_file)
     names = find_captures(files)
-    if len(names) < 2:
-        raise UsageError("two captures or more expected, one given")
-    for name in names:
-        refuse_input(name, output_file)
-    with reading(names) as capture:
+    refuse_replacing(names, output_file, named=True, force=force)
+    with reading(names, merged=True) as capture:
         from wcap.rewrite import Merged
         from wcap.rewrite import merge as write_merged
 
@@ -43,4 +40,6 @@ def merge(
                 asked={"captures": len(names)},
                 watch=lambda items: progress(capture, items),
             )
-        tell_kept(str(output_file), kept.events, kept.read)
+        captures = plural(len(names), "capture")
+        tell_made(f"{plural(kept.events, 'event')} of {captures}", str(output_file))
+        tell_lost(capture)

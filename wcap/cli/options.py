@@ -19,19 +19,11 @@ import typer
 from wcap.cli.status import ExitStatus
 from wcap.errors import FilterError, FormatError, TruncatedError, UsageError
 from wcap.escape import escape_text
+from wcap.units import parse_size
 
 if TYPE_CHECKING:
     from wcap.readable import Readable
 
-CaptureArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[FILE]",
-        help="Capture to read; - is standard input. Without it: standard input when something "
-        "is piped into it, else the newest *.wcap here.",
-        show_default=False,
-    ),
-]
 CapturesArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -44,12 +36,33 @@ CapturesArgument = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("-n", "--limit", min=0, metavar="N", help="Stop after N events.")
 ]
-OutputOption = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Write here; - is standard output."),
-]
+
+
+def _file_name(given: str) -> Path:
+    """Read the name of a file to write.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not given:
+        raise UsageError("-o: a file's name expected, '' found")
+    return Path(given)
+
+
+_OUTPUT = typer.Option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write here; - is standard output.",
+    parser=_file_name,
+)
+OutputOption = Annotated[Path | None, _OUTPUT]
+NewCaptureOption = Annotated[Path, _OUTPUT]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
+
+# Smaller parts would be little but headers and indexes.
+LEAST_PART = 64 << 10
 
 _NUMBERS = re.compile(r"(\d+)")
 # A command has a few files open besides its captures.
@@ -65,7 +78,20 @@ def naming(option: str) -> Iterator[None]:
         raise FilterError(f"{option}: {error}") from error
 
 
-def find_captures(given: Sequence[str]) -> list[str]:
+def part_bytes(option: str, given: str) -> int:
+    """Read how many bytes a part of a recording has at most.
+
+    Raises:
+        UsageError: it is no size, or too small a one.
+    """
+    with naming(option):
+        size = parse_size(given)
+    if size < LEAST_PART:
+        raise UsageError(f"{option}: {LEAST_PART >> 10}K or more expected, {given} found")
+    return size
+
+
+def find_captures(given: Sequence[str] | None) -> list[str]:
     """Return the captures that a command is to read: those given, ``-``, or the newest here.
 
     A name that no file has may be a pattern: it stands for the files that match, in the order of
@@ -74,6 +100,9 @@ def find_captures(given: Sequence[str]) -> list[str]:
     Raises:
         UsageError: none was given and there is none.
     """
+    given = given or ()
+    if "" in given:
+        raise UsageError("a capture's name expected, '' found")
     if given:
         return [name for word in given for name in _expanded(word)]
     if _is_piped(sys.stdin.fileno()):
@@ -82,6 +111,18 @@ def find_captures(given: Sequence[str]) -> list[str]:
     if not found:
         raise UsageError("no capture: name a FILE, pipe one in, or go where a *.wcap is")
     return [max(found)[1]]
+
+
+def find_capture(given: str | None) -> str:
+    """Return the one capture that a command is to read, as `find_captures` does.
+
+    Raises:
+        UsageError: there is none, or a pattern stands for several.
+    """
+    names = find_captures(None if given is None else [given])
+    if len(names) > 1:
+        raise UsageError(f"one capture expected, {len(names)} given")
+    return names[0]
 
 
 def _expanded(word: str) -> list[str]:
@@ -109,31 +150,39 @@ def _is_piped(descriptor: int) -> bool:
 
 @contextmanager
 def reading(
-    given: str | Sequence[str] | None, *, follow: bool = False, again: bool = False
+    given: Sequence[str] | None,
+    *,
+    follow: bool = False,
+    again: bool = False,
+    merged: bool = False,
 ) -> Iterator[Readable]:
     """Open the captures that a command was given, several as if they were one.
 
     At the end it says what is damaged, and exits with 3 if data is missing. With ``follow`` a file
-    that is being recorded is read until that ends; with ``again`` standard input can be read more
-    than once.
+    that is being recorded is read until that ends; with ``again`` a pipe can be read more than
+    once; with ``merged`` one capture is read as several are.
     """
     # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    names = find_captures([given] if isinstance(given, str) else given or ())
+    names = find_captures(given)
     if "-" in names:
         _refuse_terminal()
     if follow and len(names) > 1:
         raise UsageError(f"-f: one capture expected, {len(names)} given")
     name = names[0]
     shown = shown_input(name)
-    opened = _opened(name, follow=follow and name != "-") if len(names) == 1 else _merged(names)
-    if again and names == ["-"]:
-        opened = _whole_input()
-    with _named(shown if len(names) == 1 else None), opened as capture:
+    single = len(names) == 1 and not merged
+    if not single:
+        opened = _merged(names)
+    elif again:
+        opened = _seekable(name)
+    else:
+        opened = _opened(name, follow=follow and name != "-")
+    with _named(shown if single else None), opened as capture:
         yield capture
         sys.stdout.flush()
         growing = capture.growing
-        prefix = f"wcap: {shown}: " if len(names) == 1 else "wcap: "
+        prefix = f"wcap: {shown}: " if single else "wcap: "
         for damage in capture.damage:
             if not (growing and isinstance(damage, TruncatedError)):
                 print(f"{prefix}{damage}", file=sys.stderr)
@@ -185,21 +234,36 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
     from wcap.reader import Capture
     from wcap.rewrite import Merged
 
-    if names.count("-") > 1:
-        raise UsageError("standard input is given twice")
+    _refuse_twice(names)
     _allow_open_files(len(names) + _OTHER_FILES)
     with ExitStack() as stack:
         captures = []
         for name in names:
             shown = shown_input(name)
             with _named(shown):
-                opened = _spooled() if name == "-" else Path(name).open("rb")  # noqa: SIM115  # the stack closes it
-                stream = stack.enter_context(opened)
+                stream = stack.enter_context(_spooled(name))
                 captures.append(Capture(stream, name=shown, errors="salvage"))
         merged = Merged(captures, errors="salvage")
         for missing in merged.missing_parts:
             print(f"wcap: {missing}", file=sys.stderr)
         yield merged
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    """See that no file is given twice, under whatever names.
+
+    Raises:
+        UsageError: one is.
+        OSError: one is not there.
+    """
+    known: dict[tuple[int, int], str] = {}
+    for name in names:
+        found = os.fstat(sys.stdin.fileno()) if name == "-" else Path(name).stat()
+        place = (found.st_dev, found.st_ino)
+        if place in known:
+            also = f", as {shown_input(known[place])} too" * (name != known[place])
+            raise UsageError(f"{shown_input(name)} is given twice{also}")
+        known[place] = name
 
 
 def _allow_open_files(count: int) -> None:
@@ -215,17 +279,21 @@ def _allow_open_files(count: int) -> None:
 
 
 @contextmanager
-def _whole_input() -> Iterator[Readable]:
+def _seekable(name: str) -> Iterator[Readable]:
     from wcap.reader import Capture
 
-    with Capture(_spooled(), name="standard input", errors="salvage") as capture:
+    with Capture(_spooled(name), name=shown_input(name), errors="salvage") as capture:
         yield capture
 
 
-def _spooled() -> BinaryIO:
-    """Return what comes from standard input as a file, which can be read in any order."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # who gets it closes it
-    shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+def _spooled(name: str) -> BinaryIO:
+    """Open a file, or a copy of what comes through a pipe, which can be read in any order."""
+    stream = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115  # who gets it closes it
+    if stream.seekable():
+        return stream
+    with stream:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # who gets it closes it
+        shutil.copyfileobj(stream, file, 1 << 20)
     file.seek(0)
     return file
 

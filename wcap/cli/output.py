@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from wcap.cli.layout import plural
 from wcap.errors import UsageError
+from wcap.escape import escape_text
 
 if TYPE_CHECKING:
     from wcap.readable import Readable
@@ -100,15 +102,63 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise FileExistsError(errno.EEXIST, "exists already: --force replaces it", str(path))
 
 
-def refuse_input(name: str, destination: Path | None) -> None:
-    """See that a capture that is read is not replaced by what is made of it.
+def refuse_replacing(
+    names: Sequence[str], destination: Path | None, *, named: bool, force: bool
+) -> None:
+    """See that a result replaces neither a capture that it is made of, nor a file unasked.
+
+    Args:
+        names: of the captures, as `find_captures` found them.
+        destination: where the result goes; None or ``-`` is standard output.
+        named: whether the user named the captures.
+        force: whether other files may be replaced.
 
     Raises:
-        UsageError: it would be.
+        UsageError: it would replace a capture that is read.
+        FileExistsError: it would replace another file.
     """
-    source = Path(name)
-    if destination and destination.exists() and source.exists() and destination.samefile(source):
-        raise UsageError(f"{destination}: this is the capture itself: name another file")
+    place = destination or Path("-")
+    if is_read(place, names):
+        shown = "standard output" if str(place) == "-" else escape_text(str(place))
+        if not named:
+            raise UsageError(
+                f"{shown}: this is the newest capture here, which would be read: name a FILE"
+            )
+        itself = "the capture itself" if len(names) == 1 else "one of the captures themselves"
+        raise UsageError(f"{shown}: this is {itself}: name another file")
+    if place.is_file() and str(place) != "-":
+        refuse_existing(place, force=force)
+
+
+def is_read(place: Path, names: Sequence[str]) -> bool:
+    """Whether a file is one of the captures of these names, under whatever name.
+
+    ``-`` is standard output as a place, and standard input among the names.
+    """
+    made = _file_at(str(place), sys.stdout)
+    read = (_file_at(name, sys.stdin) for name in names)
+    return made is not None and any(file and os.path.samestat(file, made) for file in read)
+
+
+def _file_at(name: str, standard: TextIO) -> os.stat_result | None:
+    """Return what is known of a file; of what is not there, or no file, None."""
+    try:
+        found = os.fstat(standard.fileno()) if name == "-" else Path(name).stat()
+    except (OSError, ValueError):  # of streams that have no descriptor
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def refuse_no_file(name: str, what: str) -> None:
+    """See that several files can be named after a name, as ``run-0001.wcap`` after ``run.wcap``.
+
+    Raises:
+        UsageError: they cannot; ``what`` says why there are several.
+    """
+    place = Path(name)
+    other = place.exists() and not place.is_file()
+    if name in ("", "-") or name.endswith(os.sep) or other:
+        raise UsageError(f"{what}: a file's name expected, {name!r} found")
 
 
 def refuse_terminal(destination: Path) -> None:
@@ -122,9 +172,16 @@ def refuse_terminal(destination: Path) -> None:
 
 
 def tell_lost(capture: Readable) -> None:
-    """Say on stderr how many events were lost while a capture that was read to its end was made."""
-    lost = sum(gap.count for gap in capture.gaps)
-    if lost:
-        print(
-            f"wcap: {capture.name}: {plural(lost, 'event')} lost while recording", file=sys.stderr
-        )
+    """Say on stderr what is missing in a capture that was read to its end."""
+    from wcap.events import DAMAGE, MISSING_PART
+
+    lost = plural(sum(gap.count for gap in capture.gaps), "event")
+    if any(gap.cause in (DAMAGE, MISSING_PART) for gap in capture.gaps):
+        what = f"{lost} missing"
+    elif capture.gaps:
+        what = f"{lost} lost while recording"
+    elif capture.end is not None and capture.end.short:
+        what = "not complete: wcap info says what is missing"
+    else:
+        return
+    print(f"wcap: {capture.name}: {what}", file=sys.stderr)

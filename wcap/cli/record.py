@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import typer
@@ -31,6 +30,7 @@ from wcap.cli.choosing import (
 )
 from wcap.cli.destination import capture_output
 from wcap.cli.options import ForceOption
+from wcap.cli.output import refuse_no_file
 from wcap.cli.parts import Parts
 from wcap.cli.recording import (
     AtOption,
@@ -152,6 +152,8 @@ def record(
             "processes"
         )
     timed = settings.part_ns is not None or settings.keeps
+    if output == "":
+        raise UsageError("-o: a file's name expected, '' found")
     name = output or (_DEFAULT_NAME if timed else time.strftime(_DEFAULT_NAME))
     _check_output(name, print_style, several=settings.rotates or settings.keeps)
     _run(target, settings, name, given=given, force=force, print_style=print_style, say=say)
@@ -176,11 +178,8 @@ def _check_separator(command: list[str], given: list[str]) -> None:
 
 
 def _check_output(name: str, print_style: str | None, *, several: bool) -> None:
-    place = Path(name)
-    if several and (name == "-" or (place.exists() and not place.is_file())):
-        raise UsageError(
-            f"-C, -G and --ring make several files: a file's name expected, {name!r} found"
-        )
+    if several:
+        refuse_no_file(name, "-C, -G and --ring make several files")
     if name != "-":
         return
     if sys.stdout.isatty():

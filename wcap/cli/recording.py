@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wcap.cli.options import naming
+from wcap.cli.options import LEAST_PART, naming, part_bytes
 from wcap.errors import UsageError
 from wcap.units import parse_duration, parse_size
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 # How a transport is called on the command line, and in a capture's header.
 _TRANSPORTS = {"auto": None, "ring": "ring-buffer", "perf": "perf-buffer"}
 _MOMENTS = ("enter", "exit")
-# Smaller parts would be little but headers and indexes.
-_LEAST_PART = 64 << 10
 _LEAST_PERIOD_NS = 1_000_000_000
 # What --ring takes. The case tells mebibytes from minutes.
 _RING_SIZE = re.compile(r"\d{1,9}[KMG](i?B)?", re.ASCII)
@@ -175,7 +173,7 @@ def settings_of(
         at_exit=at == "exit",
         lossless=lossless,
         stop_on_loss=fail_on_loss,
-        part_bytes=None if part_size is None else _part_bytes(part_size),
+        part_bytes=None if part_size is None else part_bytes("-C", part_size),
         part_ns=None if part_time is None else _part_ns(part_time),
         part_count=part_count,
         kept_bytes=kept_bytes,
@@ -211,14 +209,6 @@ def _duration_ns(given: str) -> int:
     return duration_ns
 
 
-def _part_bytes(given: str) -> int:
-    with naming("-C"):
-        size = parse_size(given)
-    if size < _LEAST_PART:
-        raise UsageError(f"-C: {_LEAST_PART >> 10}K or more expected, {given} found")
-    return size
-
-
 def _part_ns(given: str) -> int:
     with naming("-G"):
         period_ns = parse_duration(given)
@@ -240,6 +230,6 @@ def _kept(given: str) -> tuple[int, int | None]:
                 f"--ring: a size such as 64M (K, M, G), a time such as 30s (s, m, h), or both as "
                 f"30s,64M expected, {given!r} found"
             )
-    if size < _LEAST_PART or (age is not None and age < _LEAST_PERIOD_NS):
+    if size < LEAST_PART or (age is not None and age < _LEAST_PERIOD_NS):
         raise UsageError(f"--ring: 64K and a second or more expected, {given} found")
     return size, age

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from wcap.cli.layout import plural
-from wcap.cli.options import ForceOption, reading_bytes, shown_input
-from wcap.cli.output import output, refuse_existing, refuse_terminal
-from wcap.cli.rewriting import NewCaptureOption
+from wcap.cli.options import (
+    ForceOption,
+    NewCaptureOption,
+    find_capture,
+    reading_bytes,
+    shown_input,
+)
+from wcap.cli.output import output, refuse_replacing, refuse_terminal
 from wcap.cli.status import ExitStatus
 from wcap.errors import FormatError
 from wcap.escape import escape_text
@@ -23,7 +28,16 @@ if TYPE_CHECKING:
 
 
 def recover(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Capture; - is standard input.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Capture; - is standard input. Without it: standard input when something is "
+            "piped into it, else the newest *.wcap here.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
     output_file: NewCaptureOption,
     force: ForceOption = False,
 ) -> None:
@@ -36,12 +50,12 @@ def recover(
 
     refuse_terminal(output_file)
     to_file = str(output_file) != "-" and not (output_file.exists() and not output_file.is_file())
-    if to_file:
-        refuse_existing(output_file, force=force)
-    shown = shown_input(file)
+    name = find_capture(file)
+    refuse_replacing([name], output_file, named=file is not None, force=force)
+    shown = shown_input(name)
     # What is written is read again before it gets its name, or goes into a pipe.
     folder = output_file.parent if to_file else None
-    with reading_bytes(file) as stream, tempfile.TemporaryFile(dir=folder) as made:
+    with reading_bytes(name) as stream, tempfile.TemporaryFile(dir=folder) as made:
         try:
             done = rescue(stream, made)
         except FormatError as error:

@@ -13,7 +13,7 @@ from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.guard import TerminalGuard
 from wcap.cli.layout import plural
 from wcap.cli.options import (
-    CaptureArgument,
+    CapturesArgument,
     naming,
     reading,
 )
@@ -50,7 +50,7 @@ RawOption = Annotated[
 
 @filtered(without=("grep", "errors"))
 def replay(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     filters: FilterOptions,
     speed: SpeedOption = None,
@@ -73,7 +73,7 @@ def replay(
         )
     with naming("--max-idle"):
         max_idle_ns = None if max_idle is None else parse_duration(max_idle)
-    with reading(file) as capture:
+    with reading(files) as capture:
         where = filters.resolve(capture)
         if all(named is None for named in (where.fds, where.targets, where.kinds)):
             where = replace(where, fds=STANDARD)

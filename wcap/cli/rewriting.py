@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from wcap.cli.layout import plural
 from wcap.errors import FilterError
 from wcap.escape import escape_text
-
-NewCaptureOption = Annotated[
-    Path,
-    typer.Option("-o", "--output", metavar="FILE", help="Write here; - is standard output."),
-]
 
 _RANGE = re.compile(r"(\d{1,18})?(?:(-)(\d{1,18})?)?", re.ASCII)
 
@@ -37,7 +27,7 @@ def parse_events(given: str) -> tuple[int, int | None]:
     raise FilterError(f"--events: {expected}, {given[:40]!r} found")
 
 
-def tell_kept(name: str, kept: int, read: int) -> None:
+def tell_made(what: str, name: str) -> None:
     """Say on stderr what a new capture has."""
     shown = "standard output" if name == "-" else escape_text(name)
-    print(f"wcap: {kept:,} of {plural(read, 'event')} kept: {shown}", file=sys.stderr)
+    print(f"wcap: {what}: {shown}", file=sys.stderr)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wcap.cli.layout import plural
-from wcap.cli.options import CaptureArgument, ForceOption, naming, reading
-from wcap.cli.output import output
+from wcap.cli.options import (
+    CapturesArgument,
+    ForceOption,
+    find_captures,
+    naming,
+    part_bytes,
+    reading,
+)
+from wcap.cli.output import is_read, output, refuse_no_file, tell_lost
 from wcap.cli.parts import Parts
 from wcap.cli.progress import progress
 from wcap.errors import UsageError
 from wcap.escape import escape_text
-from wcap.units import parse_duration, parse_size
+from wcap.units import parse_duration
 
 if TYPE_CHECKING:
     from wcap.readable import Readable
@@ -31,10 +38,10 @@ _NAME = 40
 
 
 def split(
-    file: CaptureArgument = None,
+    files: CapturesArgument = None,
     *,
     output_file: Annotated[
-        Path,
+        str,
         typer.Option(
             "-o", "--output", metavar="FILE", help="The files are named after this: FILE-0001.wcap."
         ),
@@ -56,33 +63,52 @@ def split(
     given = [("--size", size), ("--time", time), ("--process", process), ("--host", host)]
     if sum(bool(value) for _, value in given) != 1:
         raise UsageError("one of --size, --time, --process and --host expected")
-    with reading(file, again=True) as capture:
-        _refuse_input(capture.name, output_file)
+    refuse_no_file(output_file, "split makes several files")
+    place = Path(output_file)
+    names = find_captures(files)
+    _refuse_input(names, place)
+    limits = _limits(size, time)
+    with reading(names, again=True) as capture:
         if process or host:
-            _side_by_side(capture, output_file, by_process=process, force=force)
+            _side_by_side(capture, place, by_process=process, force=force)
         else:
-            _in_parts(capture, output_file, size, time, force=force)
+            asked = {option[2:]: value for option, value in given[:2] if value}
+            _in_parts(capture, place, limits, asked, force=force)
+        tell_lost(capture)
+
+
+def _limits(size: str | None, time: str | None) -> tuple[int | None, int | None]:
+    """Read when a part is over: bytes and nanoseconds.
+
+    Raises:
+        UsageError: it would be over at once.
+    """
+    most = None if size is None else part_bytes("--size", size)
+    with naming("--time"):
+        period_ns = None if time is None else parse_duration(time)
+    if period_ns == 0:
+        raise UsageError("--time: more than 0 expected")
+    return most, period_ns
 
 
 def _in_parts(
-    capture: Readable, place: Path, size: str | None, time: str | None, *, force: bool
+    capture: Readable,
+    place: Path,
+    limits: tuple[int | None, int | None],
+    asked: dict[str, Any],
+    *,
+    force: bool,
 ) -> None:
     from wcap.rewrite import split_in_parts
     from wcap.rotation import PartLimits
 
-    with naming("--size"):
-        most = None if size is None else parse_size(size)
-    with naming("--time"):
-        period_ns = None if time is None else parse_duration(time)
-    if most == 0 or period_ns == 0:
-        raise UsageError("parts of some size or duration expected, 0 found")
     files = Parts(str(place), by_size=True, force=force)
     files.check()
     number = split_in_parts(
         capture,
         files,
-        PartLimits(size=most, period_ns=period_ns),
-        asked={"size": size} if size is not None else {"time": time or ""},
+        PartLimits(*limits),
+        asked=asked,
         watch=lambda items: progress(capture, items),
     )
     last = escape_text(files.last)
@@ -93,6 +119,8 @@ def _side_by_side(capture: Readable, place: Path, *, by_process: bool, force: bo
     from wcap.rewrite import shares, split_side_by_side
 
     found = shares(capture, by_process=by_process)
+    if not found:
+        print(f"wcap: {escape_text(capture.name)}: no event: nothing written", file=sys.stderr)
     places = _places(place, found, by_process=by_process)
 
     @contextmanager
@@ -129,16 +157,13 @@ def _places(place: Path, found: list[Share], *, by_process: bool) -> dict[Share,
     return places
 
 
-def _refuse_input(name: str, place: Path) -> None:
-    """See that no file that is made can be the capture that is read.
+def _refuse_input(names: Sequence[str], place: Path) -> None:
+    """See that no file that is made can be a capture that is read.
 
     Raises:
         UsageError: one could.
     """
-    if str(place) == "-":
-        raise UsageError("-o: a name expected, as several files are written")
-    source = Path(name)
-    pattern = re.escape(place.stem) + r"-.+" + re.escape(place.suffix)
-    beside = source.exists() and place.parent.exists() and source.parent.samefile(place.parent)
-    if beside and re.fullmatch(pattern, source.name):
-        raise UsageError(f"-o: {place} names files as the capture that is read is named")
+    pattern = re.compile(re.escape(place.stem) + r"-.+" + re.escape(place.suffix))
+    for there in place.parent.glob("*"):
+        if pattern.fullmatch(there.name) and is_read(there, names):
+            raise UsageError(f"-o: {place} names files as the capture that is read is named")

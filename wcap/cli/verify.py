@@ -23,9 +23,14 @@ _TOLD = 1000
 
 def verify(
     files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Captures to check; - is standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE...]",
+            help="Captures to check; - is standard input. Without any: standard input when "
+            "something is piped into it, else the newest *.wcap here.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
 ) -> None:
     """Check every frame, column and payload against SPEC.md; exit 3 if a file is not sound.
