@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
-from support import HEADER, batch_of, end_of, write
+from support import HEADER, batch_of, end_of, write, write_capture
 
 import wcap
 from wcap.cli import main
@@ -155,3 +157,22 @@ def test_a_capture_that_is_closed_is_shown_and_that_is_all(path, capsys):
     assert main(["show", "-f", str(path)]) == 0
     out, err = capsys.readouterr()
     assert (out.count("\n"), err) == (1, "")
+
+
+def test_who_stops_early_says_nothing_of_an_end_that_was_not_read(path, capsys):
+    write_capture(path, batch_of(write(b"1")), batch_of(write(b"2"), first_sequence=2))
+
+    assert main(["show", "-f", "-n", "1", str(path)]) == 0
+
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+
+
+def test_a_file_that_is_closed_does_not_grow_though_its_recorder_still_holds_it(path, capsys):
+    write_capture(path, batch_of(write(b"1")))
+
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert main(["show", str(path)]) == 0
+
+    assert capsys.readouterr().err == ""

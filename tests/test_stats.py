@@ -60,6 +60,7 @@ def key_of(row, by):
         "tid": (owner, row["tid"], row["comm"]),
         "target": (row["target"].name,),
         "kind": (row["target"].kind,),
+        "host": (None,),
     }[by]
 
 

@@ -50,6 +50,7 @@ class Readable(ABC):
         damage: what was found wrong so far, in the order found.
         gaps: events lost while recording, as far as read; with an index, all of them.
         end: how the recording ended; None while unknown.
+        read: whether `stream` came to the end, which for a file makes no difference.
         indexed: whether the file was closed in the usual way and has its index.
         earlier_results: late results of events in parts before this one, as `late_results` has
             them.
@@ -65,6 +66,7 @@ class Readable(ABC):
         self.gaps: list[Gap] = []
         self.end: End | None = None
         self.indexed = False
+        self.read = True
         self.earlier_results: dict[tuple[int, int], tuple[int, int]] = {}
         self.position = 0
         self._errors = errors

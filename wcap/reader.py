@@ -80,7 +80,7 @@ class Capture(Readable):
             self.header = header_in(self._file.frame(MAGIC_SIZE))
             self._plan(self._file, plan(self._file))
         else:
-            self._file = None
+            self._file, self.read = None, False
             pipe = StreamSource(stream)
             preamble = pipe.preamble
             self._frames = pipe.frames()
@@ -95,7 +95,9 @@ class Capture(Readable):
 
     @property
     def growing(self) -> bool:
-        """Whether a recorder still writes to the file."""
+        """Whether a recorder still writes events to the file."""
+        if self.indexed or self._footer_seen:
+            return False
         with contextlib.suppress(OSError, ValueError):
             return is_growing(self._stream.fileno())
         return False
@@ -258,6 +260,7 @@ class Capture(Readable):
             yield from self.gaps[known:]
             if chunk is not None:
                 yield chunk if self._may_match(where, chunk.summary) else chunk.summary
+        self.read = True
         if not self._footer_seen:
             self._note(no_footer())
 

@@ -28,6 +28,7 @@ GROUPINGS: Mapping[str, tuple[str, ...]] = {
     "tid": ("process", "tid", "comm"),
     "target": ("target",),
     "kind": ("kind",),
+    "host": ("host",),
 }
 # What only a table tells, and the column that points into it.
 _POINTERS = {"kind": "target"}
@@ -207,7 +208,10 @@ def _add_groups(
     stats: Stats, batch: EventBatch, written: Counts, failed: Column, *, all_written: bool
 ) -> None:
     names = dict.fromkeys(name for by in stats.groups for name in GROUPINGS[by])
-    columns = {name: batch.column(_POINTERS.get(name, name)) for name in names}
+    columns = {
+        name: batch.host if name == "host" else batch.column(_POINTERS.get(name, name))
+        for name in names
+    }
     cell, cells = _numbered(list(columns.values()), len(batch))
     count, captured = batch.count, batch.captured
     asked = _summed(cell, cells, count)
@@ -259,9 +263,9 @@ def _values(batch: EventBatch, name: str, column: Column) -> list[Any]:
     if name in ("target", "kind"):
         targets = [batch.targets[number] for number in numbers]
         return [target.name if name == "target" else target.kind for target in targets]
-    if name in ("comm", "syscall"):
-        table = batch.comms if name == "comm" else batch.syscalls
-        return [table[number] for number in numbers]
+    tables = {"comm": batch.comms, "syscall": batch.syscalls, "host": batch.hosts.names}
+    if name in tables:
+        return [tables[name][number] for number in numbers]
     return numbers
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import HEADER, batch_of, write, write_capture
+from support import HEADER, batch_of, end_of, write, write_capture
 
 from wcap.cli import main
 from wcap.cli.options import find_captures
 from wcap.errors import UsageError
+from wcap.writer import CaptureWriter, open_output
 
 OTHER = replace(HEADER, host="other", boot_id="b")
 
@@ -71,6 +72,59 @@ def test_info_says_what_was_merged(paths, tmp_path, capsys):
     assert "merged            testhost, CPU 0, started 2026-01-02" in out
     assert "merged            other, CPU 1, started 2026-01-02" in out
     assert out.endswith("complete: 4 events of 2 CPUs, none lost\n")
+
+
+def test_stats_tell_machines_apart(paths, capsys):
+    assert main(["stats", "--by", "host", *paths]) == 0
+    assert "\nHOST" in (out := capsys.readouterr().out)
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [
+        ["other", "2"], ["testhost", "2"],
+    ]  # fmt: skip
+    assert main(["stats", "--by", "hosts", *paths]) == 2
+    assert capsys.readouterr().err.startswith("wcap: Invalid value for '--by': 'hosts' is not one ")
+
+
+def test_info_says_whose_end_is_gone_and_since_when(paths, tmp_path, capsys):
+    killed = batch_of(write(b"0", after_ns=7 * 10**9))
+    path = str(write_capture(tmp_path / "killed.wcap", killed, header=OTHER, closed=False))
+    later = str(write_capture(tmp_path / "later.wcap", batch_of(write(after_ns=9 * 10**9))))
+
+    for names in ([path, later], [str(tmp_path / "all.wcap")]):
+        if len(names) == 1:
+            assert main(["merge", path, later, "-o", *names]) == 3
+            capsys.readouterr()
+        assert main(["info", *names]) == 3
+        assert (
+            "\n  other, CPU 0: recovered without its end: what came after 2026-01-02T03:04:12"
+            in capsys.readouterr().out
+        )
+
+
+def test_parts_that_are_not_given_are_told_of(tmp_path, capsys):
+    names = []
+    for part in range(1, 4):
+        batch = batch_of(write(after_ns=part), first_sequence=part)
+        header = replace(HEADER, part=part, after={0: part - 1} if part > 1 else {})
+        with open_output(tmp_path / f"ring-{part}.wcap") as stream:
+            writer = CaptureWriter(stream, header, salt=0)
+            writer.write(batch)
+            writer.close(end_of([batch], reason="rotation" if part < 3 else "signal"))
+        names.append(str(tmp_path / f"ring-{part}.wcap"))
+
+    def said_of(*given):
+        assert main(["merge", *given, "-o", str(tmp_path / "x"), "--force"]) == 0
+        return capsys.readouterr().err.splitlines()[:-1]
+
+    began = ": the recording began before part 2: its first events, 1, are not here"
+    went_on = ": the recording went on after part 2, not here"
+    assert said_of(*names) == []
+    assert said_of(*names[1:]) == [f"wcap: {names[1]}{began}"]
+    assert said_of(*names[:2]) == [f"wcap: {names[1]}{went_on}"]
+    assert said_of(names[1]) == [f"wcap: {names[1]}{began}", f"wcap: {names[1]}{went_on}"]
+    assert main(["info", str(tmp_path / "x")]) == 0
+    out = capsys.readouterr().out
+    assert "part              2, after 1 event that is not here\n" in out
+    assert "the recording goes on in the next part" in out
 
 
 def test_lines_say_the_host_where_there_are_several(paths, capsys):

@@ -82,7 +82,7 @@ def _open_missing_streams() -> None:
 
 def _tell(error: Any) -> None:
     """Say in a line what typer found wrong."""
-    what = " ".join(error.format_message().split()).rstrip(".")
+    what = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
     command = "wcap" if error.ctx is None else error.ctx.command_path
     print(f"wcap: {escape_text(what)}; see {command} --help", file=sys.stderr)
 

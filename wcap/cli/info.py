@@ -13,7 +13,7 @@ from wcap.cli.layout import moment, number, plural, print_json, print_lines, siz
 from wcap.cli.options import CapturesArgument, reading
 from wcap.cli.progress import progress
 from wcap.cli.status import ExitStatus
-from wcap.cli.verdict import missing, verdict
+from wcap.cli.verdict import missing, told_origin, verdict
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -126,9 +126,8 @@ def _origin_rows(header: Header, end: End | None) -> Iterator[tuple[str, str]]:
     """Tell which recordings were merged, and which CPU numbers they have."""
     ends = () if end is None or len(end.origins) != len(header.origins) else end.origins
     for place, origin in enumerate(header.origins):
-        one, last = origin.header, origin.first_cpu + origin.cpus - 1
-        cpus = f"CPU {last}" if origin.cpus == 1 else f"CPUs {origin.first_cpu} to {last}"
-        told = [one.host or "an unknown host", cpus, f"started {moment(one.started_ns)}"]
+        one = origin.header
+        told = [told_origin(origin), f"started {moment(one.started_ns)}"]
         if ends:
             reason = ends[place].reason
             told.append(END_REASONS.get(reason, reason))

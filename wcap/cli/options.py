@@ -244,8 +244,8 @@ def _merged(names: Sequence[str]) -> Iterator[Readable]:
                 stream = stack.enter_context(_spooled(name))
                 captures.append(Capture(stream, name=shown, errors="salvage"))
         merged = Merged(captures, errors="salvage")
-        for missing in merged.missing_parts:
-            print(f"wcap: {missing}", file=sys.stderr)
+        for remark in (*merged.missing_parts, *merged.elsewhere):
+            print(f"wcap: {remark}", file=sys.stderr)
         yield merged
 
 
@@ -300,7 +300,7 @@ def _spooled(name: str) -> BinaryIO:
 
 def _tell_end(capture: Readable, shown: str) -> None:
     """Say why there is no more to follow, unless the recording ended in the usual way."""
-    if capture.growing:
+    if capture.growing or not capture.read:
         return
     if capture.end is None:
         print(f"wcap: {shown}: the recorder is gone, and wrote no end", file=sys.stderr)

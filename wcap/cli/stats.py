@@ -37,6 +37,7 @@ class By(StrEnum):
     TID = "tid"
     TARGET = "target"
     KIND = "kind"
+    HOST = "host"
 
 
 # The columns that name a group, for tables and as JSON keys, and how a table aligns them.
@@ -48,6 +49,7 @@ _NAMES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "tid": (("pid", "name", "tid", "comm"), "><><"),
     "target": (("target",), "<"),
     "kind": (("kind",), "<"),
+    "host": (("host",), "<"),
 }
 _UNKNOWN = "?"
 

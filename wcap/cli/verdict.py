@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from wcap.cli.layout import moment, plural
 from wcap.errors import TruncatedError
+from wcap.events import DAMAGE
 
 if TYPE_CHECKING:
     from wcap.events import Bypass, Gap
+    from wcap.format import End, Origin
     from wcap.summary import Facts, Hole
 
 # A verdict names this many places of a kind; `wcap info --json` has them all.
@@ -54,8 +56,7 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     if facts.end is not None and facts.end.reason == "error":
         yield "recording failed: what came after the last event may be missing", []
     if facts.end is not None and facts.end.reason == "recovered":
-        since = facts.header.started_ns if facts.last_ns is None else facts.last_ns
-        yield f"recovered without its end: what came after {moment(since)} is unknown", []
+        yield from _ends_gone(facts, facts.end)
     if facts.gaps:
         what = f"{plural(facts.lost, 'event')} lost in {plural(len(facts.gaps), 'gap')}"
         yield what, _some([_gap(gap) for gap in facts.gaps[:_LISTED]], len(facts.gaps))
@@ -79,10 +80,33 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
         yield f"{what}, and the kernel took more than was captured, or may have", []
 
 
+def _ends_gone(facts: Facts, end: End) -> Iterator[tuple[str, list[str]]]:
+    """Yield whose end is not known, and since when; where recordings were merged, of each."""
+    since = facts.header.started_ns if facts.last_ns is None else facts.last_ns
+    gone = [("recovered", since)]
+    if len(end.origins) == len(facts.header.origins) > 0:
+        gone = [
+            (f"{told_origin(origin)}: recovered", one.wall_ns)
+            for origin, one in zip(facts.header.origins, end.origins, strict=True)
+            if one.reason == "recovered"
+        ] or gone
+    for what, when in gone:
+        yield f"{what} without its end: what came after {moment(when)} is unknown", []
+
+
+def told_origin(origin: Origin) -> str:
+    """Return which machine a recording that was merged is of, and which CPU numbers it has."""
+    last = origin.first_cpu + origin.cpus - 1
+    cpus = f"CPU {last}" if origin.cpus == 1 else f"CPUs {origin.first_cpu} to {last}"
+    return f"{origin.header.host or 'an unknown host'}, {cpus}"
+
+
 def _counted_otherwise(facts: Facts, lost: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
     """Yield where the recorder's counts and the capture's contents do not agree."""
     told = sum(lost.values())
-    if told != facts.lost:
+    # What damage took was not lost when the recorder counted, or its own gap was damaged.
+    damaged = sum(gap.count for gap in facts.gaps if gap.cause == DAMAGE)
+    if not 0 <= told - (facts.lost - damaged) <= damaged:
         yield f"{plural(told, 'event')} lost as the recorder counted{_causes(lost)}", []
     short = {cpu: number for cpu, number in facts.discrepancies.items() if number > 0}
     if short:

@@ -43,6 +43,7 @@ class Merged(Readable):
 
     Attributes:
         missing_parts: what is missing between the parts of recordings, in words.
+        elsewhere: what recordings have before and after the parts that are given, in words.
     """
 
     def __init__(self, captures: list[Capture], *, errors: ErrorMode = "strict") -> None:
@@ -52,6 +53,7 @@ class Merged(Readable):
         self._captures = captures
         self._recordings = recordings_of(captures)
         self.missing_parts = [what for one in self._recordings for what in one.missing_parts]
+        self.elsewhere = [what for one in self._recordings for what in one.elsewhere]
         self.version = max(capture.version for capture in captures)
         headers = [one.header for one in self._recordings]
         ends = [one.end for one in self._recordings]

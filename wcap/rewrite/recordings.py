@@ -45,6 +45,7 @@ class Recording:
         lowest: its lowest CPU number that may be used.
         cpus: one more than its highest CPU number.
         missing_parts: what is missing between its parts, in words.
+        elsewhere: of parts: what came before and after them, in words.
         earlier_results: late results of events that are not at hand.
     """
 
@@ -55,6 +56,7 @@ class Recording:
     lowest: int
     cpus: int
     missing_parts: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     earlier_results: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -209,9 +211,22 @@ def _recording(volumes: list[_Volume]) -> Recording:
         min(volume.lowest for volume in volumes),
         max(volume.cpus for volume in volumes),
         missing,
+        [*_elsewhere(first, last)],
     )
     _share_results(made, volumes)
     return made
+
+
+def _elsewhere(first: _Volume, last: _Volume) -> Iterable[str]:
+    """Tell of a recording's parts before and after those at hand."""
+    if _part(first) > 1:
+        earlier = sum(first.header.after.values())
+        yield (
+            f"{first.captures[0].name}: the recording began before part {_part(first)}: "
+            f"its first events, {earlier:,}, are not here"
+        )
+    if _part(last) and last.end.reason == "rotation":
+        yield f"{last.captures[-1].name}: the recording went on after part {_part(last)}, not here"
 
 
 def _between(before: _Volume, after: _Volume) -> Iterable[Gap]:
