@@ -13,7 +13,7 @@ demo: setup  ## record samples/client-tcp and read the capture
 	@$(python) scripts/demo.py
 
 test: setup  ## run every test; those that record need root
-	$(python) -m pytest $(TESTS)
+	$(python) -m pytest --numprocesses auto --dist loadgroup $(TESTS)
 
 truth: setup  ## compare what real programs write with what strace sees; takes minutes
 	@scripts/install-programs

@@ -1,5 +1,5 @@
 """The rule for tests that record or run what a machine may lack: they say why they are skipped, and
-with CI=true none may be.
+with CI=true none may be. Those that record run one after the other, while others run beside them.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,20 @@ import pytest
 from wcap.errors import WcapError
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted, even where a shell started them in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put all that record into one group, which one of several workers runs."""
+    for item in items:
+        if item.get_closest_marker("kernel"):
+            item.add_marker(pytest.mark.xdist_group("kernel"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import io
+import os
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,32 @@ HEADER = Header(
 
 
 NO_FLAGS = EventFlag(0)
+
+
+class SmallDisk(io.FileIO):
+    """A new file on a disk that has room for so many bytes of it."""
+
+    def __init__(self, path: Path, room: int) -> None:
+        super().__init__(path, "xb")
+        self._room = room
+
+    def write(self, data: Any) -> int:
+        """Write what there is room for, as the kernel does."""
+        fitting = min(len(data), self._room - self.tell())
+        if fitting <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data[:fitting])
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Let this process write no file beyond so many bytes, as if there were no room for more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write(

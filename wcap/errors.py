@@ -17,7 +17,7 @@
         └── ProbeError               the BPF program did not compile, verify or attach
 
 Messages are one line: lowercase, no full stop, what was expected, what was found, the way out.
-``OSError`` is never wrapped: it already says what and where.
+``OSError`` is never wrapped: it already says what and, with `naming_file`, where.
 """
 
 from __future__ import annotations
@@ -58,6 +58,15 @@ def placed(offset: int | None) -> Iterator[None]:
         if offset is None or error.offset is not None:
             raise
         raise error.at(offset) from error
+
+
+@contextmanager
+def naming_file(name: str) -> Iterator[None]:
+    """Give errors of the system raised inside the name by which the user knows the file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 class NotACaptureError(FormatError):

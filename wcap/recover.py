@@ -35,7 +35,7 @@ from wcap.format import (
 )
 from wcap.heading import take_header
 from wcap.sources import Frame, StreamSource
-from wcap.writer import CaptureWriter
+from wcap.writer import CaptureWriter, Target
 
 # SPEC.md section 14: what is said to have been done to what this writes.
 RECOVER = "recover"
@@ -69,7 +69,7 @@ class Recovered:
         return bool(self.marked or self.lost_frames or self.results_lost or not self.end)
 
 
-def recover(source: BinaryIO, target: BinaryIO, *, salt: int | None = None) -> Recovered:
+def recover(source: BinaryIO, target: Target, *, salt: int | None = None) -> Recovered:
     """Write what is whole of a capture to another stream.
 
     Args:
@@ -85,7 +85,7 @@ def recover(source: BinaryIO, target: BinaryIO, *, salt: int | None = None) -> R
 
 
 class _Recovery:
-    def __init__(self, source: BinaryIO, target: BinaryIO, salt: int | None) -> None:
+    def __init__(self, source: BinaryIO, target: Target, salt: int | None) -> None:
         self._frames = StreamSource(source).frames()
         first, self._header = take_header(self._frames)
         self._clock = self._header.clock

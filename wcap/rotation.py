@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 from wcap.batch import EventBatch
+from wcap.errors import naming_file
 from wcap.events import BUFFER_FULL
 from wcap.format import Clock, End, FrameType, Header
 from wcap.seams import Cut, Slice, slices
@@ -48,18 +49,39 @@ class PartFiles(Protocol):
     def last(self) -> str:
         """The name of the file opened last."""
 
+    def discard(self) -> None:
+        """Remove the file opened last; the one before it is the last again."""
+
+
+def begin_part(files: PartFiles, stream: BinaryIO, header: Header) -> CaptureWriter:
+    """Begin a capture in the file opened last; one that cannot be begun is closed and removed.
+
+    Raises:
+        OSError: it could not; ``filename`` is its name.
+    """
+    try:
+        with naming_file(files.last):
+            return CaptureWriter(stream, header)
+    except BaseException:
+        stream.close()
+        files.discard()
+        raise
+
 
 class Rotation:
     """Writes a recording as one capture after the other.
 
     Args:
         header: of the first part.
-        stream: of the first part.
+        stream: of the first part, the file opened last.
         files: opens the others.
         limits: when a part is over.
         end_now: says how the recording stands, for the end of a part that is not the last.
         begins_ns: when the first event was, if that may be long after the start (wall clock).
         left_out: how many numbers of each CPU were left out on purpose before.
+
+    Raises:
+        OSError: the first part could not be begun; ``filename`` is its name.
     """
 
     def __init__(
@@ -87,31 +109,39 @@ class Rotation:
         self.parts = 0
         self.events = 0
         self.payload_bytes = 0
-        self._begin(stream, replace(header, part=1))
+        with naming_file(files.last):
+            writer = CaptureWriter(stream, replace(header, part=1))
+        self._go_on(stream, writer)
 
     def take(self, cut: Cut) -> None:
         """Write what is ready, to the open part and to as many others as it takes.
 
         Raises:
-            OSError: a part could not be made or written; all before is whole.
+            OSError: a part could not be made or written, and ``filename`` says which; all before
+                is whole, and what could not be begun is removed.
         """
         boundaries = [] if cut.batch is None else self._boundaries(cut.batch)
         for part in slices(cut, self._clock, limit=self._limits.size, boundaries=boundaries):
             if part.chunk is not None:
                 self._rotate_before(part)
-            self._write(part)
+            with naming_file(self._name):
+                self._write(part)
 
     def close(self, end: End) -> None:
-        """Write the end of the last part."""
+        """Write the end of the last part.
+
+        Raises:
+            OSError: it could not be written; ``filename`` says which part that is.
+        """
         results = Counter(end.lost_results) - self._told_results
-        self._writer.close(
-            replace(
-                end,
-                lost=dict(self._lost),
-                lost_results=dict(results),
-                left_out=self._left_out_until(end.sequences),
-            )
+        whole = replace(
+            end,
+            lost=dict(self._lost),
+            lost_results=dict(results),
+            left_out=self._left_out_until(end.sequences),
         )
+        with naming_file(self._name):
+            self._writer.close(whole)
 
     def _boundaries(self, batch: EventBatch) -> list[int]:
         """Return the moments inside a batch at which periods begin, wall clock."""
@@ -146,7 +176,6 @@ class Rotation:
             self._next(first_ns, named_ns)
 
     def _next(self, first_ns: int, named_ns: int) -> None:
-        stream, writer = self._stream, self._writer
         end = replace(
             self._end_now(),
             sequences=dict(self._reached),
@@ -154,18 +183,21 @@ class Rotation:
             lost_results=dict(self._lost_results),
             left_out=self._left_out_until(self._reached),
         )
-        self._told_results += self._lost_results
         clock = Clock(self._clock.name, first_ns - self._clock.offset_ns, first_ns)
         header = replace(self._header, clock=clock, part=self.parts + 1, after=dict(self._reached))
         # The old part can be closed even if there is no new one.
+        stream = self._files.open(header.part or 1, named_ns)
+        writer = begin_part(self._files, stream, header)
         try:
-            following = self._files.open(header.part or 1, named_ns)
+            with naming_file(self._name):
+                self._writer.close(end)
         except BaseException:
-            self._told_results -= self._lost_results
+            stream.close()
+            self._files.discard()
             raise
-        self._begin(following, header)
-        writer.close(end)
-        stream.close()
+        self._told_results += self._lost_results
+        self._stream.close()
+        self._go_on(stream, writer)
 
     def _left_out_until(self, reached: Mapping[int, int]) -> dict[int, int]:
         """Tell which of the numbers left out before lie in the open part."""
@@ -178,10 +210,11 @@ class Rotation:
             self._left_out[cpu] -= count
         return found
 
-    def _begin(self, stream: BinaryIO, header: Header) -> None:
-        self._writer = CaptureWriter(stream, header)
+    def _go_on(self, stream: BinaryIO, writer: CaptureWriter) -> None:
+        self._writer = writer
         self._stream = stream
-        self._after = header.after
+        self._name = self._files.last
+        self._after = dict(self._reached)
         self._accounted: Counter[int] = Counter()
         self._lost: Counter[str] = Counter()
         self._lost_results: Counter[str] = Counter()

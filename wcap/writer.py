@@ -2,7 +2,7 @@
 
 Each call hands its frame to the kernel before it returns, so a writer that is killed loses only
 what it was not given yet. When a frame cannot be written in full (a full disk), the file is cut
-back to the last whole frame before the error is raised.
+back to the last whole frame before the error is raised; without a header it is empty.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ class CaptureWriter:
         stream: an unbuffered binary file, pipe or anything with ``write``.
         header: what the capture says of itself.
         salt: of the file's checksums; random unless a reproducible file is wanted.
+
+    Raises:
+        OSError: the stream refused the header; nothing of it is left there.
     """
 
     def __init__(self, stream: Target, header: Header, *, salt: int | None = None) -> None:
@@ -101,7 +104,11 @@ class CaptureWriter:
         self.events = 0
         self.payload_bytes = 0
         self._put(encode_preamble(self._salt))
-        self.write_frame(FrameType.HEADER, encode_header(header))
+        try:
+            self.write_frame(FrameType.HEADER, encode_header(header))
+        except BaseException:
+            self._cut_back(0)
+            raise
 
     @property
     def size(self) -> int:
@@ -188,11 +195,14 @@ class CaptureWriter:
             while rest:
                 rest = rest[_write(self._stream, rest) :]
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._stream.truncate(self._offset)
-                self._stream.seek(self._offset)
+            self._cut_back(self._offset)
             raise
         self._offset += len(data)
+
+    def _cut_back(self, size: int) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.truncate(size)
+            self._stream.seek(size)
 
 
 def _write(stream: Target, data: memoryview) -> int:

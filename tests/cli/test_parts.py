@@ -112,6 +112,26 @@ def test_a_part_that_cannot_be_made_is_named():
     assert caught.value.filename == "nowhere/run-0002.wcap"
 
 
+def test_a_folder_that_is_none_is_found_before_anything_is_done(folder):
+    (folder / "file").touch()
+
+    for name in ("nowhere/run.wcap", "file/run.wcap"):
+        with pytest.raises(OSError, match=r"No such file|Not a directory") as caught:
+            Parts(name, by_size=True).check()
+        assert caught.value.filename == name.replace("run", "run-0001")
+    assert names(folder) == ["file"]
+
+
+def test_what_is_discarded_is_gone_and_the_part_before_is_the_last(folder):
+    parts = Parts("run.wcap", by_size=True)
+    parts.open(1, MOMENT).close()
+    parts.open(2, MOMENT).close()
+
+    parts.discard()
+
+    assert (parts.last, names(folder)) == ("run-0001.wcap", ["run-0001.wcap"])
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [

@@ -188,6 +188,25 @@ def test_force_replaces_a_file_once_recording_can_start(folder, sessions):
     assert [path.name for path in folder.iterdir()] == ["run.wcap"]
 
 
+@pytest.mark.parametrize("options", [[], ["-C", "1M"]])
+def test_force_replaces_nothing_when_recording_does_not_begin(
+    options, folder, sessions, monkeypatch, capsys
+):
+    name = "run-0001.wcap" if options else "run.wcap"
+    (folder / name).write_text("precious")
+
+    def fail(self, stream, **how):
+        stream.write(b"!")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recorder.Session, "run", fail)
+    status, line = refused(["-a", "-o", "run.wcap", "--force", *options], capsys)
+
+    assert (status, line) == (1, f"wcap: {name}: No space left on device\n")
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "precious"
+
+
 @pytest.mark.parametrize("output", ["nowhere/run.wcap", "."])
 def test_an_output_that_cannot_be_opened_is_named(output, sessions, capsys):
     status, line = refused(["-a", "-o", output], capsys)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
-from support import HEADER, batch_of, write, write_capture
+from support import HEADER, batch_of, no_file_larger_than, write, write_capture
 
 from wcap.cli import main
 
@@ -83,6 +84,35 @@ def test_existing_files_are_not_replaced_unasked(path, tmp_path):
     assert main(["split", str(path), "--process", "-o", str(tmp_path / "by.wcap")]) == 1
 
     assert there.read_text() == "mine"
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """A capture whose second part, by time, is much larger than its first."""
+    events = [write(b"little"), write(os.urandom(20_000), after_ns=10**9)]
+    return write_capture(tmp_path / "run.wcap", batch_of(*events))
+
+
+def test_the_part_that_there_is_no_room_for_is_named_and_those_before_are_whole(
+    growing, tmp_path, capsys
+):
+    with no_file_larger_than(8000):
+        status = main(["split", str(growing), "--time", "1s", "-o", str(tmp_path / "part.wcap")])
+
+    first, second = sorted(tmp_path.glob("part-*.wcap"))
+    assert (status, capsys.readouterr().err) == (1, f"wcap: {second}: File too large\n")
+    assert shown(capsys, first) == ["little"]
+    assert main(["verify", str(first)]) == 0
+    assert shown(capsys, second) == []
+
+
+def test_a_part_that_there_is_no_room_to_begin_is_removed(growing, tmp_path, capsys):
+    with no_file_larger_than(20):
+        status = main(["split", str(growing), "--time", "1s", "-o", str(tmp_path / "part.wcap")])
+
+    named = tmp_path / "part-0001.wcap"
+    assert (status, capsys.readouterr().err) == (1, f"wcap: {named}: File too large\n")
+    assert list(tmp_path.iterdir()) == [growing]
 
 
 @pytest.mark.parametrize("options", [[], ["--process", "--host"], ["--size", "0"]])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import wcap
 from wcap.batch import EventBatch
+from wcap.cli import main
 from wcap.events import Event, Gap, Process
 from wcap.format import End, Header
 
@@ -250,8 +252,12 @@ class Recorder:
 
     def wait_until_recording(self) -> Self:
         """Return when the recorder says that it records."""
+        return self.wait_until_said("recording")
+
+    def wait_until_said(self, words: str) -> Self:
+        """Return when the recorder has said a line with these words."""
         assert self.process.stderr is not None
-        while b"recording" not in self._said:
+        while words.encode() not in self._said:
             line = self.process.stderr.readline()
             assert line, f"the recorder ended: {self._said.decode()}"
             self._said += line
@@ -288,6 +294,39 @@ def record_whole(code: str, *options: str, output: Path) -> Recorded:
     assert recorded.status == 0, recorded.said
     assert (recorded.gaps, recorded.end.exit_status) == ([], 0), recorded.said
     return recorded
+
+
+def assert_seamless(
+    paths: Sequence[Path], *, first: Mapping[int, int] | None = None
+) -> list[Event]:
+    """See that each part proves itself, and goes on where the one before ended."""
+    reached, events = dict(first or {}), list[Event]()
+    for path in paths:
+        assert main(["info", str(path)]) == 0, path
+        with wcap.open(path) as capture:
+            assert capture.header.after == reached
+            part = [event for batch in capture.batches() for event in batch]
+            for event in sorted(part, key=lambda event: event.sequence):
+                assert event.sequence == reached.get(event.cpu, 0) + 1
+                reached[event.cpu] = event.sequence
+            assert {cpu: n for cpu, n in capture.end.sequences.items() if n} == reached
+            events += part
+    return events
+
+
+def dumped(path: Path) -> tuple[Header, End | None, list[Event]]:
+    """Return the events of a dump once it is whole; it must prove itself."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        assert time.monotonic() < deadline, path
+        if path.exists() and path.stat().st_size:
+            with wcap.open(path, errors="salvage") as capture:
+                if capture.indexed and not capture.growing:
+                    break
+        time.sleep(0.01)
+    assert main(["info", str(path)]) == 0
+    with wcap.open(path) as capture:
+        return capture.header, capture.end, list(capture)
 
 
 class Puppet:

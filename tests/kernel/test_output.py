@@ -5,26 +5,14 @@ from __future__ import annotations
 import re
 import stat
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from kernel.support import Recorder, python, record
 
 import wcap
-from wcap.cli import main
 
 pytestmark = [pytest.mark.kernel, pytest.mark.smoke]
-
-
-@contextmanager
-def small_disk(place, size):
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def test_without_options_a_file_named_after_the_time_has_4096_bytes_of_each_write(tmp_path):
@@ -52,30 +40,6 @@ def test_a_capture_belongs_to_who_called_sudo_and_force_replaces_and_quiet_is_si
     assert stat.S_IMODE(facts.st_mode) == 0o600
     assert (facts.st_uid, facts.st_gid) == (1234, 2345)
     assert recorded.payloads == [b"hi\n"]
-
-
-def test_a_full_disk_is_one_line_and_leaves_every_whole_chunk(tmp_path, capsys):
-    workload = """
-for n in range(23):
-    os.write(null, os.urandom(4096))
-time.sleep(1.5)
-while True:
-    os.write(null, os.urandom(4096))
-    time.sleep(0.001)
-"""
-
-    with small_disk(tmp_path / "disk", "256K") as disk:
-        recorded = record("--", *python(workload), output=disk / "run.wcap")
-        with wcap.open(recorded.path, errors="salvage") as capture:
-            events = list(capture)
-        verdict = main(["info", str(recorded.path)])
-
-    assert recorded.status == 1
-    assert recorded.said[1:] == [f"wcap: {recorded.path}: No space left on device"]
-    assert 23 <= len(events) < 64
-    assert {event.count for event in events} == {4096}
-    assert verdict == 3
-    assert "not accounted for" in capsys.readouterr().out
 
 
 def test_a_command_s_output_does_not_mix_with_a_capture_on_standard_output(tmp_path):

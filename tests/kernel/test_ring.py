@@ -6,10 +6,7 @@ import signal
 import time
 
 import pytest
-from kernel.support import PATIENCE_SECONDS, Puppet, Recorder
-
-import wcap
-from wcap.cli import main
+from kernel.support import Puppet, Recorder, dumped
 
 pytestmark = pytest.mark.kernel
 
@@ -19,21 +16,6 @@ while True:
     os.write(null, b"%d " % time.clock_gettime_ns(time.CLOCK_REALTIME) + os.urandom(100))
     time.sleep(0.0002)
 """
-
-
-def dumped(path):
-    """Return the events of a dump once it is whole; it must prove itself."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        assert time.monotonic() < deadline, path
-        if path.exists() and path.stat().st_size:
-            with wcap.open(path, errors="salvage") as capture:
-                if capture.indexed and not capture.growing:
-                    break
-        time.sleep(0.01)
-    assert main(["info", str(path)]) == 0
-    with wcap.open(path) as capture:
-        return capture.header, capture.end, list(capture)
 
 
 def test_each_dump_has_all_that_happened_before_the_signal_up_to_its_size(tmp_path, capsys):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import stat
 
 import pytest
-from kernel.support import python, record
+from kernel.support import assert_seamless, python, record
 
 import wcap
-from wcap.cli import main
 from wcap.summary import examine
 
 pytestmark = pytest.mark.kernel
@@ -27,22 +26,6 @@ for n in range({count}):
     os.write(null, b"%d" % n)
     time.sleep(0.1)
 """
-
-
-def assert_seamless(paths, *, first=None):
-    """See that each part proves itself, and goes on where the one before ended."""
-    reached, events = dict(first or {}), []
-    for path in paths:
-        assert main(["info", str(path)]) == 0, path
-        with wcap.open(path) as capture:
-            assert capture.header.after == reached
-            part = [event for batch in capture.batches() for event in batch]
-            for event in sorted(part, key=lambda event: event.sequence):
-                assert event.sequence == reached.get(event.cpu, 0) + 1
-                reached[event.cpu] = event.sequence
-            assert {cpu: n for cpu, n in capture.end.sequences.items() if n} == reached
-            events += part
-    return events
 
 
 def test_two_writers_flat_out_lose_and_double_nothing_at_the_seams_of_many_parts(tmp_path):

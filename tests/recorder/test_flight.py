@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from recorder.partfiles import Files
 from support import CLOCK, HEADER, batch_of, end_of, write
 
 import wcap
@@ -12,31 +13,21 @@ from wcap.events import Gap
 from wcap.recorder.flight import FlightRecorder
 from wcap.seams import Cut
 from wcap.summary import examine
-from wcap.writer import open_output
 
 SECOND = 1_000_000_000
-
-
-class Files:
-    def __init__(self, folder):
-        self.folder = folder
-        self.last = ""
-
-    def open(self, part, started_ns):
-        self.last = str(self.folder / f"{part}.wcap")
-        return open_output(self.last)
 
 
 class Machine:
     """A flight recorder that is given numbered events, and a clock that goes with them."""
 
-    def __init__(self, folder, **limits):
+    def __init__(self, folder, *, room=None, **limits):
         self.folder = folder
+        self.files = Files(folder, room=room)
         self.now_ns = CLOCK.clock_ns
         self.given = 0
         self.recorder = FlightRecorder(
             HEADER,
-            Files(folder),
+            self.files,
             lambda: self.now_ns,
             lambda: end_of([], reason="dump", sequences={}),
             **limits,
@@ -157,3 +148,46 @@ def test_a_dump_that_fails_leaves_memory_as_it_was(tmp_path):
     machine.recorder.dump()
 
     assert machine.proved(1)[1] == [1, 2, 3]
+
+
+def test_a_dump_that_has_no_room_leaves_no_file_and_the_next_one_has_all(tmp_path):
+    """A file with some of it would say that what is missing had been left out on purpose."""
+    machine = Machine(tmp_path, room={1: 3000}, most_bytes=1 << 20)
+    for _ in range(20):
+        machine.give(50, size=100)
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left") as caught:
+            machine.recorder.dump()
+        assert caught.value.filename == str(tmp_path / "1.wcap")
+        assert list(tmp_path.iterdir()) == []
+
+    machine.files.room.clear()
+    machine.recorder.dump()
+    assert machine.proved(1)[1] == list(range(1, 1001))
+
+
+def test_what_there_was_room_for_at_the_end_stays(tmp_path):
+    machine = Machine(tmp_path, room={1: 6000}, most_bytes=1 << 20)
+    for _ in range(20):
+        machine.give(50, size=100)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        machine.recorder.close(end_of([], sequences={0: 1000}))
+
+    assert caught.value.filename == str(tmp_path / "1.wcap")
+    with wcap.open(tmp_path / "1.wcap", errors="salvage") as capture:
+        numbers = [int(event.data.rstrip(b".")) for event in capture]
+        assert "no footer" in str(capture.damage[0])
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert 50 <= len(numbers) < 1000
+
+
+def test_an_end_that_there_is_no_room_to_begin_leaves_no_file(tmp_path):
+    machine = Machine(tmp_path, room={1: 20}, most_bytes=1 << 20)
+    machine.give(1)
+
+    with pytest.raises(OSError, match="No space left"):
+        machine.recorder.close(end_of([], sequences={0: 1}))
+
+    assert list(tmp_path.iterdir()) == []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from recorder.partfiles import Files
 from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write
 
 import wcap
@@ -12,21 +16,8 @@ from wcap.events import Gap
 from wcap.rotation import PartLimits, Rotation
 from wcap.seams import Cut, slices
 from wcap.summary import examine
-from wcap.writer import open_output
 
 SECOND = 1_000_000_000
-
-
-class Files:
-    """Opens parts in a folder, as long as it is let."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.started = []
-
-    def open(self, part, started_ns):
-        self.started.append(started_ns)
-        return open_output(self.folder / f"{part}.wcap")
 
 
 def rotated(folder, cuts, limits, *, end=None):
@@ -133,6 +124,83 @@ def test_a_part_that_cannot_be_made_leaves_the_one_before_to_be_closed(tmp_path)
     facts, events = proved(tmp_path / "1.wcap")
     assert [event.data for event in events] == [b"a"]
     assert facts.end.reason == "error"
+
+
+def failed(folder, cuts, limits, room):
+    """Rotate onto disks that get full, and close as well as can be; return whom the error names."""
+    files = Files(folder, room=room)
+    rotation = Rotation(
+        HEADER, files.open(1, STARTED_NS), files, limits, lambda: end_of([], reason="rotation")
+    )
+    with pytest.raises(OSError, match="No space left") as caught:  # noqa: PT012
+        for cut in cuts:
+            rotation.take(cut)
+    with suppress(OSError):
+        rotation.close(replace(end_of([cuts[0].batch]), reason="error"))
+    rotation._stream.close()
+    return Path(caught.value.filename).name, sorted(path.name for path in folder.iterdir())
+
+
+TWO = [
+    Cut(batch_of(write(b"a"), write(b"b", after_ns=1))),
+    Cut(batch_of(write(os.urandom(3000), after_ns=SECOND), first_sequence=3)),
+]
+
+
+def test_a_part_that_there_is_no_room_to_begin_is_named_and_removed(tmp_path):
+    named, left = failed(tmp_path, TWO, PartLimits(period_ns=SECOND), {2: 20})
+
+    assert (named, left) == ("2.wcap", ["1.wcap"])
+    facts, events = proved(tmp_path / "1.wcap")
+    assert [event.data for event in events] == [b"a", b"b"]
+    assert facts.end.reason == "error"
+
+
+def test_the_part_that_has_no_room_is_named_and_those_before_are_whole(tmp_path):
+    named, left = failed(tmp_path, TWO, PartLimits(period_ns=SECOND), {2: 3000})
+
+    assert (named, left) == ("2.wcap", ["1.wcap", "2.wcap"])
+    facts, events = proved(tmp_path / "1.wcap")
+    assert [event.data for event in events] == [b"a", b"b"]
+    assert facts.end.reason == "rotation"
+
+
+def test_a_part_that_cannot_be_closed_is_named_and_no_other_begun(tmp_path):
+    size = rotated(tmp_path, TWO[:1], PartLimits())[0][0].stat().st_size
+    (tmp_path / "1.wcap").unlink()
+
+    named, left = failed(tmp_path, TWO, PartLimits(period_ns=SECOND), {1: size - 10})
+
+    assert (named, left) == ("1.wcap", ["1.wcap"])
+    with wcap.open(tmp_path / "1.wcap", errors="salvage") as capture:
+        assert [event.data for event in capture] == [b"a", b"b"]
+        assert "no footer" in str(capture.damage[0])
+
+
+@pytest.mark.parametrize("set_by_ns", [-3600 * SECOND, 3600 * SECOND])
+def test_parts_are_those_of_the_header_s_clock_whatever_is_done_to_the_wall_clock(
+    set_by_ns, tmp_path
+):
+    files = Files(tmp_path)
+    wall_ns = STARTED_NS + 2 * SECOND + set_by_ns
+    rotation = Rotation(
+        HEADER,
+        files.open(1, STARTED_NS),
+        files,
+        PartLimits(period_ns=SECOND),
+        lambda: replace(end_of([]), clock_ns=CLOCK.clock_ns + 2 * SECOND, wall_ns=wall_ns),
+    )
+    rotation.take(Cut(batch_of(*(write(b"x", after_ns=n * SECOND) for n in range(3)))))
+    rotation.close(end_of([], sequences={0: 3}))
+    rotation._stream.close()
+
+    parts = [proved(tmp_path / f"{part}.wcap") for part in (1, 2, 3)]
+    assert files.started == [STARTED_NS + n * SECOND for n in range(3)]
+    assert [[event.time_ns for event in events] for _, events in parts] == [
+        [STARTED_NS + n * SECOND] for n in range(3)
+    ]
+    assert [facts.header.clock.offset_ns for facts, _ in parts] == [CLOCK.offset_ns] * 3
+    assert parts[0][0].clock_step_ns == set_by_ns
 
 
 def test_what_comes_without_events_is_a_slice_too():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wcap.cli.output import refuse_existing
+from wcap.errors import naming_file
 
 
 @contextlib.contextmanager
@@ -17,8 +18,8 @@ def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callab
     """Open the capture's file, or standard output; a file that stays empty is removed.
 
     Yields:
-        The open output, and a function to call once recording cannot fail to start: only then
-        is an existing file replaced.
+        The open output, and a function to call once recording has begun: only then is an existing
+        file replaced.
     """
     from wcap.writer import open_output
 
@@ -30,7 +31,9 @@ def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callab
     replaces = place.is_file()
     refuse_existing(place, force=force or not replaces)
     opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
-    with open_output(opened) as stream:
+    with naming_file(name):
+        stream = open_output(opened)
+    with stream:
         try:
             yield stream, lambda: replaces and opened.replace(place)
         except OSError as error:
@@ -38,9 +41,10 @@ def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callab
                 error.filename = name
             raise
         finally:
-            for left in (opened, place):
-                if left.is_file() and left.stat().st_size == 0:
-                    left.unlink()
+            if replaces:
+                opened.unlink(missing_ok=True)
+            elif place.is_file() and place.stat().st_size == 0:
+                place.unlink()
 
 
 @contextlib.contextmanager

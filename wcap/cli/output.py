@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from wcap.cli.layout import plural
-from wcap.errors import UsageError
+from wcap.errors import UsageError, naming_file
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -42,11 +42,9 @@ class Output(io.RawIOBase):
         """
         rest = memoryview(data).cast("B")
         size = len(rest)
-        try:
+        with naming_file(self._name):
             while rest:
                 rest = rest[self._stream.write(rest) :]
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, self._name) from error
         return size
 
 
@@ -79,10 +77,8 @@ def output(path: Path | None, *, force: bool) -> Iterator[Output]:
     else:
         refuse_existing(path, force=force)
         part = path.with_name(f".wcap-{os.getpid()}.part")
-        try:
+        with naming_file(str(path)):
             stream = open_output(part, force=True)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
         try:
             with stream:
                 yield Output(stream, str(path))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
-import os
 import re
+import tempfile
 import time
 from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-from wcap.errors import UsageError
+from wcap.errors import UsageError, naming_file
 
 # Of files that go on for ever there are at least so many digits, so that names sort.
 _DIGITS = 4
@@ -76,9 +77,8 @@ class Parts:
             OSError: it could not; ``filename`` says where.
         """
         name = self._place(1, time.time_ns())
-        if not os.access(name.parent, os.W_OK | os.X_OK):
-            number = errno.EACCES if name.parent.is_dir() else errno.ENOENT
-            raise OSError(number, os.strerror(number), str(name))
+        with naming_file(str(name)):
+            tempfile.TemporaryFile(dir=name.parent).close()
         if self._numbered and "%" not in self._pattern and not self._force:
             self._refuse_numbered(name)
         return name
@@ -95,16 +95,22 @@ class Parts:
         again = self._ring is not None and part > self._ring
         if not again and place.exists() and (not self._force or place in self._own):
             place = _free(place)
+        with naming_file(str(place)):
+            stream = open_output(place, force=again or self._force)
         self._own.append(place)
-        try:
-            return open_output(place, force=again or self._force)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(place)) from error
+        return stream
 
     @property
     def last(self) -> str:
         """The name of the newest part."""
         return str(self._own[-1])
+
+    def discard(self) -> None:
+        """Remove the newest part's file, if it can be; the part before it is the newest again."""
+        place = self._own.pop()
+        if place.is_file():
+            with contextlib.suppress(OSError):  # a disk that became read-only keeps it
+                place.unlink()
 
     def _place(self, part: int, started_ns: int) -> Path:
         place = Path(self._named(started_ns))

@@ -230,13 +230,17 @@ def _run(
         opened = capture_output(name, force=force)
     with opened as (stream, replace):
         session = Session(target, settings, given=given, excluded=excluded, say=say)
-        replace()
         if watch is not None:
             watch.session = session
+
+        def started() -> None:
+            replace()
+            say(f"recording {described(target)} {to}")
+
         with _signals(session, keeps=settings.keeps):
             result = session.run(
                 stream,
-                started=lambda: say(f"recording {described(target)} {to}"),
+                started=started,
                 watch=watch,
                 parts=parts,
             )

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
@@ -18,9 +19,9 @@ from wcap.cli.options import (
     reading_bytes,
     shown_input,
 )
-from wcap.cli.output import output, refuse_replacing, refuse_terminal
+from wcap.cli.output import Output, output, refuse_replacing, refuse_terminal
 from wcap.cli.status import ExitStatus
-from wcap.errors import FormatError
+from wcap.errors import FormatError, naming_file
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def recover(
     refuse_replacing([name], output_file, named=file is not None, force=force)
     shown = shown_input(name)
     # What is written is read again before it gets its name, or goes into a pipe.
-    folder = output_file.parent if to_file else None
-    with reading_bytes(name) as stream, tempfile.TemporaryFile(dir=folder) as made:
+    folder = output_file.parent if to_file else Path(tempfile.gettempdir())
+    made_name = str(output_file if to_file else folder)
+    with reading_bytes(name) as stream, _scratch(folder, made_name) as made:
         try:
-            done = rescue(stream, made)
+            done = rescue(stream, Output(made, made_name))
         except FormatError as error:
             raise type(error)(f"{shown}: not recovered: {error}") from error
         sound = _is_sound(made)
@@ -67,6 +69,12 @@ def recover(
     _report(shown, done)
     if done.missing or not sound:
         raise typer.Exit(ExitStatus.LOSS)
+
+
+def _scratch(folder: Path, name: str) -> BinaryIO:
+    """Open a file without a name, unbuffered; errors are told of the name that is given."""
+    with naming_file(name):
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
 def _is_sound(made: BinaryIO) -> bool:

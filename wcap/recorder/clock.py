@@ -15,6 +15,8 @@ _READINGS = 5
 class CaptureClock:
     """The kernel's clock that goes on during suspend, or on older kernels the one that does not.
 
+    Nobody can set it, and it is the kernel's own in every time namespace.
+
     Attributes:
         name: ``boottime`` or ``monotonic``, as the header has it.
     """
@@ -23,10 +25,11 @@ class CaptureClock:
         boottime = kernel.version() >= _BOOTTIME
         self.name = "boottime" if boottime else "monotonic"
         self._number = time.CLOCK_BOOTTIME if boottime else time.CLOCK_MONOTONIC
+        self._namespace_ns = kernel.time_offset_ns(self.name)
 
     def now(self) -> int:
         """Read the clock, in nanoseconds."""
-        return time.clock_gettime_ns(self._number)
+        return time.clock_gettime_ns(self._number) - self._namespace_ns
 
     def moment(self) -> tuple[int, int]:
         """Read this clock and the wall clock, as close together as can be, in nanoseconds."""

@@ -11,10 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from wcap.errors import naming_file
 from wcap.events import BUFFER_FULL
 from wcap.fields import decode_map
 from wcap.format import Clock, End, FrameType, Header
-from wcap.rotation import PartFiles, raise_to
+from wcap.rotation import PartFiles, begin_part, raise_to
 from wcap.seams import Cut, Slice, slices
 from wcap.writer import CaptureWriter
 
@@ -89,15 +90,20 @@ class FlightRecorder:
         """Write what is kept as a capture; it stays in memory.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be written, and ``filename`` is its name; there is no such file.
         """
         self._drop()
-        self._write(replace(self._end_now(), sequences=dict(self._reached)))
+        self._write(replace(self._end_now(), sequences=dict(self._reached)), last=False)
 
     def close(self, end: End) -> None:
-        """Write what is kept, with the recording's end."""
+        """Write what is kept, with the recording's end.
+
+        Raises:
+            OSError: it could not be written in full, and ``filename`` is its name; as there is no
+                other chance, whole chunks that were written stay.
+        """
         self._drop()
-        self._write(end)
+        self._write(end, last=True)
 
     def _keep(self, part: Slice) -> None:
         body, first_ns, last_ns = b"", self._now_ns(), self._now_ns()
@@ -122,25 +128,34 @@ class FlightRecorder:
             self.size -= gone.size
             raise_to(self._gone, gone.slice.reached)
 
-    def _write(self, end: End) -> None:
+    def _write(self, end: End, *, last: bool) -> None:
         clock = self._clock
         if self._gone:
             first_ns = self._kept[0].first_ns if self._kept else end.clock_ns
             clock = Clock(clock.name, first_ns, first_ns + clock.offset_ns)
-        lost: Counter[str] = Counter()
-        results = 0
-        stream = self._files.open(self.parts + 1, end.wall_ns)
-        with stream:
-            writer = CaptureWriter(stream, replace(self._header, clock=clock, after=self._gone))
-            for kept in self._kept:
-                for kind, body in kept.slice.others:
-                    writer.write_frame(kind, body)
-                if kept.body:
-                    summary = decode_map(kept.body).take("summary", dict)
-                    writer.write_frame(FrameType.EVENTS, kept.body, summary)
-                    results += summary["results_lost"]
-                lost.update(kept.slice.lost)
-            counted = {BUFFER_FULL: results} if results else {}
-            writer.close(replace(end, lost=dict(lost), lost_results=counted))
+        header = replace(self._header, clock=clock, after=self._gone)
+        with self._files.open(self.parts + 1, end.wall_ns) as stream:
+            writer = begin_part(self._files, stream, header)
+            try:
+                with naming_file(self._files.last):
+                    self._write_kept(writer, end)
+            except BaseException:
+                if not last:
+                    self._files.discard()
+                raise
         self.parts += 1
         self.events, self.payload_bytes = writer.events, writer.payload_bytes
+
+    def _write_kept(self, writer: CaptureWriter, end: End) -> None:
+        lost: Counter[str] = Counter()
+        results = 0
+        for kept in self._kept:
+            for kind, body in kept.slice.others:
+                writer.write_frame(kind, body)
+            if kept.body:
+                summary = decode_map(kept.body).take("summary", dict)
+                writer.write_frame(FrameType.EVENTS, kept.body, summary)
+                results += summary["results_lost"]
+            lost.update(kept.slice.lost)
+        counted = {BUFFER_FULL: results} if results else {}
+        writer.close(replace(end, lost=dict(lost), lost_results=counted))

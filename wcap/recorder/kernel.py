@@ -14,10 +14,14 @@ from wcap.errors import NotPermittedError, UnsupportedKernelError
 
 _TRACING = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_TIME_NAMESPACE = Path("/proc/self/ns/time")
+_TIME_OFFSETS = Path("/proc/self/timens_offsets")
 # include/uapi/linux/capability.h
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 # include/linux/proc_ns.h: PROC_PID_INIT_INO
 FIRST_PID_NAMESPACE = 0xEFFF_FFFC
+# The same: PROC_TIME_INIT_INO
+_FIRST_TIME_NAMESPACE = 0xEFFF_FFFA
 # The bpf system call, by machine; asm-generic/unistd.h gives 280 to those not named.
 _BPF_CALL = {"x86_64": 321}.get(platform.machine(), 280)
 # include/uapi/linux/bpf.h
@@ -171,6 +175,25 @@ def facts() -> dict[str, str]:
     """Describe the running kernel: release, version and machine."""
     system = os.uname()
     return {"release": system.release, "version": system.version, "machine": system.machine}
+
+
+def time_offset_ns(clock: str) -> int:
+    """Return what this process's time namespace adds to a clock; BPF reads clocks without it.
+
+    Args:
+        clock: ``boottime`` or ``monotonic``.
+    """
+    try:
+        # The offsets are those of the namespace that children get: usually this process's own, but
+        # not yet so where it has just made one.
+        if _TIME_NAMESPACE.stat().st_ino == _FIRST_TIME_NAMESPACE:
+            return 0
+        lines = _TIME_OFFSETS.read_text().splitlines()
+    except FileNotFoundError:  # a kernel without time namespaces
+        return 0
+    offsets = {name: (int(seconds), int(rest)) for name, seconds, rest in map(str.split, lines)}
+    seconds, rest = offsets.get(clock, (0, 0))
+    return seconds * 1_000_000_000 + rest
 
 
 def boot_id() -> str | None:

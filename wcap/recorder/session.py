@@ -192,7 +192,7 @@ class Session:
         try:
             keeper.dump()
         except OSError as error:
-            self._say(f"{error.filename or (parts and parts.last)}: {error.strerror}: not written")
+            self._say(f"{error.filename}: {error.strerror}: not written")
         else:
             self._say(f"{keeper.events:,} events written: {parts and parts.last}")
 

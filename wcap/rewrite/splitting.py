@@ -7,6 +7,7 @@ the others have. Either way `merge` makes the capture whole again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
@@ -47,23 +48,28 @@ class Share:
 
 
 class _Opened:
-    """The files of parts, of which the one that is open is closed at the end."""
+    """The files of parts, of which those that are open are closed at the end."""
 
     def __init__(self, files: PartFiles) -> None:
         self._files = files
-        self._stream: BinaryIO | None = None
+        # A part is closed before the next but one is opened.
+        self._streams: deque[BinaryIO] = deque(maxlen=2)
 
     def open(self, part: int, started_ns: int) -> BinaryIO:
-        self._stream = self._files.open(part, started_ns)
-        return self._stream
+        self._streams.append(self._files.open(part, started_ns))
+        return self._streams[-1]
 
     @property
     def last(self) -> str:
         return self._files.last
 
+    def discard(self) -> None:
+        self._streams.pop().close()
+        self._files.discard()
+
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        for stream in self._streams:
+            stream.close()
 
 
 def split_in_parts(
@@ -85,7 +91,7 @@ def split_in_parts(
 
     Raises:
         FormatError: the source breaks the format where it is looked at.
-        OSError: a part could not be made or written.
+        OSError: a part could not be made or written; ``filename`` says which.
     """
     with closing(_Opened(files)) as opened:
         return _split_in_parts(source, opened, limits, asked, watch)
@@ -117,15 +123,20 @@ def _split_in_parts(
         )
 
     first_ns = next((summary.first_ns for summary in source.summaries()), None)
-    rotation = Rotation(
-        header,
-        files.open(1, now_ns),
-        files,
-        limits,
-        end_now,
-        begins_ns=None if first_ns is None else first_ns + header.clock.offset_ns,
-        left_out=end.left_out,
-    )
+    stream = files.open(1, now_ns)
+    try:
+        rotation = Rotation(
+            header,
+            stream,
+            files,
+            limits,
+            end_now,
+            begins_ns=None if first_ns is None else first_ns + header.clock.offset_ns,
+            left_out=end.left_out,
+        )
+    except BaseException:
+        files.discard()
+        raise
     pending: list[Gap] = []
     for found in watch(source.stream()):
         if isinstance(found, Gap):
