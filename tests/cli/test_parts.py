@@ -34,7 +34,7 @@ def names(folder):
 def test_parts_by_size_are_numbered_before_the_extension(folder):
     parts = Parts("run.wcap", by_size=True)
 
-    assert parts.first() == "run-0001.wcap"
+    assert str(parts.check()) == "run-0001.wcap"
     parts.open(2, MOMENT).close()
     parts.open(10_000, MOMENT).close()
     assert names(folder) == ["run-0002.wcap", "run-10000.wcap"]
@@ -44,8 +44,7 @@ def test_parts_by_size_are_numbered_before_the_extension(folder):
 def test_a_ring_has_as_many_digits_as_its_count_and_begins_anew(folder):
     parts = Parts("run.wcap", by_size=True, ring=12)
 
-    assert parts.first() == "run-01.wcap"
-    for part in range(2, 27):
+    for part in range(1, 27):
         parts.open(part, MOMENT).close()
     assert names(folder) == [f"run-{number:02}.wcap" for number in range(1, 13)]
 
@@ -58,7 +57,7 @@ def test_parts_by_time_are_named_after_it(folder):
 
 
 def test_without_a_time_in_the_name_parts_are_numbered():
-    assert Parts("run.wcap", period_ns=HOUR).first() == "run-0001.wcap"
+    assert str(Parts("run.wcap", period_ns=HOUR).check()) == "run-0001.wcap"
 
 
 def test_with_both_there_are_time_and_number(folder):
@@ -97,11 +96,13 @@ def test_force_replaces_what_was_there_and_not_what_this_recording_made(folder):
 
 
 def test_numbered_files_that_are_there_are_refused_at_once(folder):
-    (folder / "run-0007.wcap").touch()
+    for number in (7, 3, 5, 2, 9):
+        (folder / f"run-{number:04}.wcap").touch()
 
-    with pytest.raises(FileExistsError, match="--force replaces it"):
-        Parts("run.wcap", by_size=True).first()
-    assert Parts("run.wcap", by_size=True, force=True).first() == "run-0001.wcap"
+    with pytest.raises(FileExistsError, match="--force replaces it") as caught:
+        Parts("run.wcap", by_size=True).check()
+    assert caught.value.filename == "run-0002.wcap"
+    assert str(Parts("run.wcap", by_size=True, force=True).check()) == "run-0001.wcap"
 
 
 def test_a_part_that_cannot_be_made_is_named():
@@ -171,3 +172,14 @@ def test_what_cannot_be_rotated_is_one_line(argv, told, folder, capsys):
 )
 def test_a_ring_is_so_large_and_so_old(given, kept):
     assert _kept(given) == kept
+
+
+def test_the_first_part_is_named_after_the_moment_at_which_its_time_begins(folder):
+    (folder / "run-030406.wcap").touch()
+    parts = Parts("run-%H%M%S.wcap", period_ns=SECOND)
+    parts.first()
+
+    parts.begin(MOMENT)
+    assert parts.last == "run-030405.wcap"
+    parts.begin(MOMENT + SECOND)
+    assert parts.last == "run-030406-2.wcap"

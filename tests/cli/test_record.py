@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support import STARTED_NS
 
 from wcap import recorder
 from wcap.cli import main
@@ -37,8 +38,12 @@ def sessions(monkeypatch):
             self.target, self.settings, self.given, self.say = target, settings, given, say
             prepared.append(self)
 
-        def run(self, stream, *, started, watch=None, parts=None):
-            stream.write(b"!")
+        def run(self, stream, *, begins, started, watch=None, parts=None):
+            if stream is None:
+                parts.open(1, STARTED_NS).close()
+            else:
+                stream.write(b"!")
+            begins(STARTED_NS)
             started()
             return self.result
 
@@ -205,6 +210,36 @@ def test_force_replaces_nothing_when_recording_does_not_begin(
     assert (status, line) == (1, f"wcap: {name}: No space left on device\n")
     assert [path.name for path in folder.iterdir()] == [name]
     assert (folder / name).read_text() == "precious"
+
+
+def test_the_first_part_is_named_after_the_time_at_which_recording_begins(folder, sessions, capsys):
+    options = ["-G", "1", "-o", "run-%Y.wcap", "-C", "1M"]
+    assert main(["record", "-a", *options]) == 0
+
+    told = capsys.readouterr().err.splitlines()
+    assert [path.name for path in folder.iterdir()] == ["run-2026-0001.wcap"]
+    assert told[0] == "wcap: recording everything to run-2026-0001.wcap"
+
+
+def test_of_a_ring_of_files_it_is_said_how_many_are_left(sessions, monkeypatch, capsys):
+    five = Result(1009, 23456, 0, 0, 1_500_000_000, None, 0, (), parts=5)
+    monkeypatch.setattr(recorder.Session, "result", five)
+
+    for count, told in (("2", "5 parts, of which 2 are left"), ("5", "5 parts")):
+        main(["record", "-a", "-C", "1M", "-W", count, "-o", f"run{count}.wcap"])
+        assert capsys.readouterr().err.endswith(f": {told}, the last run{count}-1.wcap\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("zr.wcap", "zr-0001.wcap"), ("zr-%H%M.wcap", "zr-%H%M.wcap")]
+)
+def test_of_a_ring_in_memory_the_file_is_named_that_will_be(given, told, sessions, capsys):
+    main(["record", "-a", "--ring", "1M", "-o", given])
+
+    first = capsys.readouterr().err.splitlines()[0]
+    assert (
+        first == f"wcap: recording everything into memory, and on SIGUSR1 and at the end to {told}"
+    )
 
 
 @pytest.mark.parametrize("output", ["nowhere/run.wcap", "."])

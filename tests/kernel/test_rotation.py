@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 
 import pytest
 from kernel.support import assert_seamless, python, record
@@ -105,6 +106,8 @@ def test_with_a_time_parts_are_named_after_it_and_end_after_so_many(tmp_path):
     assert [int(event.data) for event in written] == list(range(len(written)))
     assert 12 < len(written) < 53
     with wcap.open(paths[0]) as first, wcap.open(paths[1]) as last:
+        began = time.localtime(first.header.started_ns // 1_000_000_000)
+        assert paths[0].name == time.strftime("run-%H%M%S.wcap", began)
         seam_ns = first.header.started_ns + 1_000_000_000
         assert max(event.time_ns for event in first) < seam_ns
         assert min(event.time_ns for event in last) >= seam_ns

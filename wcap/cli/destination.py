@@ -14,8 +14,15 @@ from wcap.errors import naming_file
 
 
 @contextlib.contextmanager
-def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], object]]]:
+def capture_output(
+    name: str, *, force: bool, final: Callable[[], str] | None = None
+) -> Iterator[tuple[BinaryIO, Callable[[], object]]]:
     """Open the capture's file, or standard output; a file that stays empty is removed.
+
+    Args:
+        name: of the file; ``-`` is standard output.
+        force: whether an existing file may be replaced.
+        final: tells the file's name once recording has begun, where it may be another then.
 
     Yields:
         The open output, and a function to call once recording has begun: only then is an existing
@@ -28,14 +35,14 @@ def capture_output(name: str, *, force: bool) -> Iterator[tuple[BinaryIO, Callab
             yield stream, lambda: None
         return
     place = Path(name)
-    replaces = place.is_file()
-    refuse_existing(place, force=force or not replaces)
+    refuse_existing(place, force=force or not place.is_file())
+    replaces = place.is_file() or final is not None
     opened = place.with_name(f".{place.name}.{os.getpid()}") if replaces else place
     with naming_file(name):
         stream = open_output(opened)
     with stream:
         try:
-            yield stream, lambda: replaces and opened.replace(place)
+            yield stream, lambda: replaces and opened.replace(final() if final else place)
         except OSError as error:
             if error.filename is None:
                 error.filename = name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import re
 import tempfile
@@ -12,6 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
+from wcap.cli.output import refuse_existing
 from wcap.errors import UsageError, naming_file
 
 # Of files that go on for ever there are at least so many digits, so that names sort.
@@ -61,19 +61,27 @@ class Parts:
                 )
 
     def first(self) -> str:
-        """Return the name of the first part, which begins now.
+        """Return the name of the first part, as it would be if it began now.
 
         Raises:
-            FileExistsError: a file that a later part would get the name of is there already.
+            OSError: as `check` does.
         """
         name = self.check()
         self._own.append(name)
         return str(name)
 
+    def begin(self, started_ns: int) -> None:
+        """Give the first part the name of the moment at which its time begins."""
+        before = self._own.pop()
+        place = self._place(1, started_ns)
+        taken = place != before and place.exists() and not self._force
+        self._own.append(_free(place) if taken else place)
+
     def check(self) -> Path:
         """See that a part could be made now, and return the name that the first would have.
 
         Raises:
+            FileExistsError: a file that a part would get the name of is there already.
             OSError: it could not; ``filename`` says where.
         """
         name = self._place(1, time.time_ns())
@@ -127,11 +135,9 @@ class Parts:
     def _refuse_numbered(self, first: Path) -> None:
         whole = Path(self._pattern)
         name = re.compile(re.escape(whole.stem) + r"-\d+" + re.escape(whole.suffix))
-        for there in first.parent.glob("*"):
-            if name.fullmatch(there.name):
-                raise FileExistsError(
-                    errno.EEXIST, "exists already: --force replaces it", str(there)
-                )
+        numbered = [there for there in first.parent.glob("*") if name.fullmatch(there.name)]
+        if numbered:
+            refuse_existing(min(numbered), force=False)
 
 
 def _free(place: Path) -> Path:

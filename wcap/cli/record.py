@@ -210,11 +210,12 @@ def _run(
     parts: Parts | None = None
     to = f"to {_shown(name)}"
     opened: contextlib.AbstractContextManager[tuple[BinaryIO | None, Callable[[], object]]]
+    opened = contextlib.nullcontext((None, lambda: None))
     if settings.keeps:
         parts = Parts(name, by_dump=True, force=force)
-        parts.check()
+        first = parts.check()
+        name = name if "%" in name else str(first)
         to = f"into memory, and on SIGUSR1 and at the end to {name}"
-        opened = contextlib.nullcontext((None, lambda: None))
     elif settings.rotates:
         parts = Parts(
             name,
@@ -224,8 +225,7 @@ def _run(
             force=force,
         )
         name = parts.first()
-        to = f"to {name}"
-        opened = capture_output(name, force=force)
+        opened = capture_output(name, force=force, final=lambda: parts.last)
     else:
         opened = capture_output(name, force=force)
     with opened as (stream, replace):
@@ -233,18 +233,25 @@ def _run(
         if watch is not None:
             watch.session = session
 
+        def begins(wall_ns: int) -> None:
+            if parts is not None and settings.rotates:
+                parts.begin(wall_ns)
+
         def started() -> None:
             replace()
-            say(f"recording {described(target)} {to}")
+            where = f"to {parts.last}" if parts is not None and settings.rotates else to
+            say(f"recording {described(target)} {where}")
 
         with _signals(session, keeps=settings.keeps):
             result = session.run(
                 stream,
+                begins=begins,
                 started=started,
                 watch=watch,
                 parts=parts,
             )
-    say(_summary(result, name if parts is None else parts.last))
+    left = None if settings.part_ns is not None else settings.part_count
+    say(_summary(result, name if parts is None else parts.last, left))
     if watch is not None and watch.failure is not None:
         raise OSError(watch.failure.errno, watch.failure.strerror, "standard output")
     if result.lost or result.lost_results or result.lost_payloads or result.bypassed:
@@ -302,7 +309,8 @@ def _shown(name: str) -> str:
     return "standard output" if name == "-" else name
 
 
-def _summary(result: Result, name: str) -> str:
+def _summary(result: Result, name: str, most_left: int | None) -> str:
+    """Say what a recording came to; of a ring of files no more than ``most_left`` are left."""
     parts = [
         f"{result.events:,} event{'' if result.events == 1 else 's'}",
         f"{result.payload_bytes:,} bytes captured",
@@ -315,4 +323,6 @@ def _summary(result: Result, name: str) -> str:
     parts.append(f"{result.duration_ns / 1e9:.1f} seconds")
     advice = "; -B with more, -s with less, or fewer processes lose less" if result.lost else ""
     files = f"{result.parts:,} parts, the last " if result.parts > 1 else ""
+    if most_left is not None and result.parts > most_left:
+        files = f"{result.parts:,} parts, of which {most_left:,} are left, the last "
     return f"{', '.join(parts)}: {files}{_shown(name)}{advice}"

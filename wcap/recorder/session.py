@@ -121,6 +121,7 @@ class Session:
         self,
         stream: BinaryIO | None,
         *,
+        begins: Callable[[int], None] = lambda wall_ns: None,
         started: Callable[[], None] = lambda: None,
         watch: Callable[[Cut], None] | None = None,
         parts: PartFiles | None = None,
@@ -130,6 +131,8 @@ class Session:
         Args:
             stream: where to write the capture, unbuffered; it stays open. None when events are
                 kept in memory.
+            begins: called with the wall clock at which the recording's time begins, before anything
+                is written.
             started: called once recording has really begun.
             watch: called with what was recorded, soon after it happened.
             parts: opens the files after the first, where the settings want several; of these all
@@ -140,6 +143,7 @@ class Session:
             ProbeError: the program could not be attached.
         """
         clock = Clock(self._clock.name, *self._clock.moment())
+        begins(clock.wall_ns)
         lost = (lambda: self.stop("loss")) if self._settings.stop_on_loss else lambda: None
         keeper = self._keeper(stream, self._header(clock), parts)
         recording = Recording(keeper, watch, lost)
