@@ -171,9 +171,14 @@ def test_more_captures_than_a_program_is_given_open_files_for_are_merged(tmp_pat
     names = [f"run-{number}.wcap" for number in range(40)]
     for number, name in enumerate(names):
         write_capture(tmp_path / name, batch_of(write(b"%d" % number, after_ns=number)))
-    command = [sys.executable, "-m", "wcap", "merge", "run-*.wcap", "-o", "all.wcap"]
+    command = [sys.executable, "-m", "wcap", "merge", "run-*.wcap", "-o", "all.wcap", "--force"]
 
-    shell = f"ulimit -Sn 32; exec {shlex.join(command)}"
-    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+    def run(limit):
+        shell = f"ulimit {limit}; exec {shlex.join(command)}"
+        return subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+
+    done, refused = run("-Sn 32"), run("-n 32")
 
     assert (done.returncode, done.stderr) == (0, "wcap: 40 events of 40 captures: all.wcap\n")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(": Too many open files\n")
