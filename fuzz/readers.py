@@ -43,7 +43,7 @@ COMMANDS = (
     ("recover", "-o", "/dev/null"),
     ("cut", "-o", "/dev/null"),
     ("merge", str(_SAMPLE), "-o", "/dev/null"),
-    ("split", "--size", "400", "--force", "-o", str(_SPLIT)),
+    ("split", "--size", "64K", "--force", "-o", str(_SPLIT)),
     ("split", "--process", "--force", "-o", str(_SPLIT)),
     ("cut", "--comm", "s*", "--events", "2-", "-o", "/dev/null"),
 )

@@ -70,7 +70,7 @@ def test_the_capture_that_is_read_is_never_replaced(path, tmp_path, capsys):
     numbered = path.rename(tmp_path / "run-0001.wcap")
     before = numbered.read_bytes()
 
-    arguments = ["--size", "1k", "--force", "-o", str(tmp_path / "run.wcap")]
+    arguments = ["--size", "1M", "--force", "-o", str(tmp_path / "run.wcap")]
     assert main(["split", str(numbered), *arguments]) == 2
 
     assert "names files as the capture that is read is named" in capsys.readouterr().err

@@ -282,7 +282,10 @@ def _allow_open_files(count: int) -> None:
 def _seekable(name: str) -> Iterator[Readable]:
     from wcap.reader import Capture
 
-    with Capture(_spooled(name), name=shown_input(name), errors="salvage") as capture:
+    with (
+        _spooled(name) as stream,
+        Capture(stream, name=shown_input(name), errors="salvage") as capture,
+    ):
         yield capture
 
 
