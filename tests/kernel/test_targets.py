@@ -215,14 +215,17 @@ process(act, b"wanted", LABEL + b" child wanted")
 
 def test_the_children_of_a_command_are_followed_and_those_of_others_only_when_asked(output):
     workload = "act(b'puppet', b'itself')\nprocess(act, b'puppet', b'its child')"
-    script = "echo command; (echo child); exec sleep 9"
+    script = "echo command; (echo child); read line"
+    options = ("--", "sh", "-c", script)
 
-    with Puppet(workload, before=ACTING) as puppet:
-        recorded = record(
-            *("-p", str(puppet.pid), "--", "sh", "-c", script),
-            output=output,
-            during=puppet.perform,
-        )
+    with (
+        Puppet(workload, before=ACTING) as puppet,
+        Recorder("-p", str(puppet.pid), *options, output=output, stdin=subprocess.PIPE) as recorder,
+    ):
+        recorder.wait_until_recording()
+        puppet.perform()
+        recorder.process.stdin.write(b"\n")
+        recorded = recorder.finish()
 
     assert sorted(recorded.payloads) == [b"child\n", b"command\n", b"itself"]
 
