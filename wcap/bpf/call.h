@@ -24,9 +24,11 @@ struct sys_exit {
 #ifdef AT_EXIT
 #define CONTEXT struct sys_exit
 #define RETURNED (context->returned)
-/* The arguments are in the registers that the call was made with. */
+/* The arguments are in the registers that the call was made with. They are asked for once:
+ * BPF_FUNC_task_pt_regs, of which bcc does not say that its answer stays. */
+static u64 (*registers_of)(u64 task) __attribute__((const)) = (void *)175;
 #define ARGUMENT(n) ({ \
-	u64 registers_ = (u64)bpf_task_pt_regs((void *)bpf_get_current_task_btf()), value_; \
+	u64 registers_ = registers_of(CURRENT_TASK()), value_; \
 	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value_) : "r"(registers_), "i"(ARGUMENT_##n)); \
 	value_; })
 #else

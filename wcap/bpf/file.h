@@ -56,7 +56,8 @@ static __always_inline bool find_file(struct open_file *found, u32 fd)
 	if (fd >= (u32)most)
 		return false;
 	LOAD(place, place, FDTABLE_FD);
-	READ(found->file, place, 8 * (u64)fd);
+	place += 8 * (u64)fd;
+	LOOK(found->file, TYPED(place, POINTER_TYPE), 0);
 	if (!found->file)
 		return false;
 	file = TYPED(found->file, FILE_TYPE);

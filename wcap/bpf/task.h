@@ -14,9 +14,11 @@
 #define DIRECT(value, size, base, offset) \
 	asm volatile("%0 = *(" #size " *)(%1 + %2)" : "=r"(value) : "r"(base), "i"(offset))
 #ifdef TYPED_TASK
+/* bcc declares this helper, too (BPF_FUNC_get_current_task_btf), but not that it is asked once. */
+static u64 (*current_task)(void) __attribute__((const)) = (void *)158;
 #define LOAD(value, base, offset) DIRECT(value, u64, base, offset)
 #define LOAD32(value, base, offset) DIRECT(value, u32, base, offset)
-#define CURRENT_TASK() ((u64)bpf_get_current_task_btf())
+#define CURRENT_TASK() current_task()
 #else
 #define LOAD(value, base, offset) READ(value, base, offset)
 #define LOAD32(value, base, offset) READ(*(u32 *)&(value), base, offset)

@@ -87,6 +87,7 @@ _TYPES = {
     "socket": "SOCKET_TYPE",
     "sock": "SOCK_TYPE_ID",
     "unix_sock": "UNIX_TYPE",
+    "hlist_head": "POINTER_TYPE",  # which is a pointer and nothing else
 }
 # Where a system call's arguments are in struct pt_regs when it has ended: in the registers that it
 # was made with, but for the first on arm64, which by then has the result.
