@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias
 
+import numpy as np
+
 from wcap import chunks
 from wcap.batch import EventBatch
 from wcap.envelope import encode_frame, encode_preamble
@@ -271,16 +273,13 @@ def _lock(descriptor: int) -> None:
 
 def _parts(batch: EventBatch, most_events: int, most_payload: int) -> list[EventBatch]:
     """Split a batch where a chunk would grow too large."""
-    if len(batch) == 0:
-        return []
-    if len(batch) <= most_events and int(batch.captured.sum()) <= most_payload:
-        return [batch]
-    sizes = batch.captured.tolist()
-    parts, start, payload = [], 0, 0
-    for row, size in enumerate(sizes):
-        if row > start and (row - start >= most_events or payload + size > most_payload):
-            parts.append(batch.select(slice(start, row)))
-            start, payload = row, 0
-        payload += size
-    parts.append(batch.select(slice(start, len(batch))))
+    total = len(batch)
+    ends = np.cumsum(batch.captured, dtype=np.int64)
+    parts: list[EventBatch] = []
+    start, before = 0, 0
+    while start < total:
+        fitting = int(np.searchsorted(ends, before + most_payload, side="right"))
+        stop = min(max(fitting, start + 1), start + most_events, total)
+        parts.append(batch if stop - start == total else batch.select(slice(start, stop)))
+        start, before = stop, int(ends[stop - 1])
     return parts

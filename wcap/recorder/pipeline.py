@@ -21,9 +21,10 @@ from wcap.seams import Cut
 
 # A batch is cut at this many writes, this many bytes, or this age of its oldest write, which counts
 # from the write itself: what waited in the kernel's buffer has waited already. Writes that are held
-# for a call under way do not make a batch of each, so between two cuts lies half the age.
-BATCH_EVENTS = 1 << 17
-BATCH_BYTES = 8 << 20
+# for a call under way do not make a batch of each, so between two cuts lies half the age. With the
+# span that makes it due, most batches are one chunk.
+BATCH_EVENTS = 3 << 15
+BATCH_BYTES = 6 << 20
 BATCH_AGE_NS = 1_000_000_000
 # A record reaches the buffer at most this long after its time was read.
 _SETTLED_NS = 5_000_000
