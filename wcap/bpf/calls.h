@@ -32,7 +32,7 @@ static __always_inline bool record_small(CONTEXT *context, struct cpu_state *sta
 #endif
 	read_own_name(&small.enter.comm);
 	VISIBLE(size);
-	if (size > SMALL || bpf_probe_read_user(small.payload, size, (void *)buffer))
+	if (size > SMALL || read_user(small.payload, size, (void *)buffer))
 		return false;
 	note_begun(pid_tgid);
 	small.enter.sequence = ++state->sequence;
@@ -168,7 +168,7 @@ static __always_inline void at_offset_in(struct call *call, u64 place, s64 retur
 {
 	s64 offset;
 
-	if (place && !bpf_probe_read_user(&offset, sizeof(offset), (void *)place))
+	if (place && !read_user(&offset, sizeof(offset), (void *)place))
 		at_offset(call, offset - (returned > 0 ? returned : 0));
 }
 

@@ -329,7 +329,7 @@ static __always_inline u32 add_cmdline(struct cpu_state *state, u64 task)
 	if (size > CMDLINE)
 		return 0;
 	VISIBLE(at);
-	if (at > TEXT - CMDLINE || bpf_probe_read_user(state->text + at, size, (void *)start))
+	if (at > TEXT - CMDLINE || read_user(state->text + at, size, (void *)start))
 		return 0;
 	state->walk.at = at + size;
 	return size;

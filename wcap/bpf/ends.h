@@ -64,7 +64,7 @@ int sent(void *context)
 		VISIBLE(at);
 		if (at >= MAX_SEGMENTS)
 			break;
-		if (bpf_probe_read_user(state->payload + at * sizeof(u32), sizeof(u32),
+		if (read_user(state->payload + at * sizeof(u32), sizeof(u32),
 					(void *)(message + __builtin_offsetof(struct message, sent)))) {
 			gather->stopped = 1; /* it is not known of the others */
 			break;

@@ -88,7 +88,7 @@ static __always_inline void describe_extra(struct enter *enter, struct cpu_state
 		size = sizeof(extra->address);
 	VISIBLE(size);
 	if (size <= sizeof(extra->address) &&
-	    !bpf_probe_read_user(extra->address, size, (void *)call->address)) {
+	    !read_user(extra->address, size, (void *)call->address)) {
 		extra->address_size = size;
 		enter->prefix.flags |= FLAG_ADDRESS;
 	}
@@ -210,7 +210,7 @@ static __always_inline void next_message(struct cpu_state *state)
 #endif
 	u64 header = gather->header;
 	gather->header += sizeof(message);
-	if (bpf_probe_read_user(&message, size, (void *)header)) {
+	if (read_user(&message, size, (void *)header)) {
 		take_vector(gather, 0, 0);
 		stop(gather, FLAG_UNREADABLE);
 		return;
@@ -229,7 +229,7 @@ static __always_inline void next_segment(struct gather *gather)
 	struct segment segment;
 	u64 room = gather->total < MAX_CALL ? MAX_CALL - gather->total : 0;
 
-	if (bpf_probe_read_user(&segment, sizeof(segment), (void *)gather->vector)) {
+	if (read_user(&segment, sizeof(segment), (void *)gather->vector)) {
 		stop(gather, FLAG_UNREADABLE);
 		gather->segments = 0;
 		return;
@@ -276,7 +276,7 @@ static __always_inline void next_piece(void *context, struct cpu_state *state)
 	VISIBLE(at);
 	if (at >= PIECE)
 		return;
-	if (!bpf_probe_read_user(state->payload + at, size, (void *)gather->base)) {
+	if (!read_user(state->payload + at, size, (void *)gather->base)) {
 		gather->fill += size;
 		gather->base += size;
 		gather->left -= size;
@@ -328,6 +328,15 @@ static __always_inline void lose_messages(struct cpu_state *state)
 	state->gather.messages = 0;
 }
 
+/* This is the last program of the 33: what is left of the payload, and other messages, are lost. */
+static __always_inline void break_off(struct cpu_state *state)
+{
+	if (state->gather.left || state->gather.segments)
+		stop(&state->gather, FLAG_PART_LOST);
+	state->gather.left = state->gather.segments = 0;
+	lose_messages(state);
+}
+
 int gather(void *context)
 {
 	struct cpu_state *state = state_here();
@@ -335,17 +344,14 @@ int gather(void *context)
 	if (!state)
 		return PASS;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < STEPS; i++)
+	for (int i = 0; i < STEPS + 2; i++) {
+		if (i == STEPS) {
+			programs.call(context, PROGRAM_GATHER);
+			break_off(state);
+		}
 		if (!step(context, state))
-			return PASS;
-	programs.call(context, PROGRAM_GATHER);
-	/* The last of the 33. */
-	if (state->gather.left || state->gather.segments)
-		stop(&state->gather, FLAG_PART_LOST);
-	state->gather.left = state->gather.segments = 0;
-	lose_messages(state);
-	if (step(context, state))
-		step(context, state);
+			break;
+	}
 	return PASS;
 }
 
@@ -392,7 +398,7 @@ static __always_inline void set_out_again(struct cpu_state *state, const struct 
 	if (pending->shape == SHAPE_MESSAGE) {
 		struct message message = {};
 
-		if (bpf_probe_read_user(&message, sizeof(message) - 8, (void *)pending->pointer))
+		if (read_user(&message, sizeof(message) - 8, (void *)pending->pointer))
 			stop(gather, FLAG_UNREADABLE);
 		take_vector(gather, message.vector, message.segments);
 		return;

@@ -248,6 +248,10 @@ static __always_inline int send(void *context, void *record, u64 size)
 #endif
 }
 
+/* BPF_FUNC_probe_read_user of include/uapi/linux/bpf.h. By that name, bcc would read the list of all
+ * the kernel's symbols for each call of it, and take twice as long for the whole program. */
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
+
 /* Keep clang from reasoning away a bound that the verifier must see. */
 #define VISIBLE(value) asm volatile("" : "+r"(value))
 
