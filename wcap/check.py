@@ -280,7 +280,7 @@ class Check:
         told: Counter[str] = Counter()
         for gap in self._gaps:
             told[gap.cause] += gap.count
-        for cause, events in self._end.lost.items():
+        for cause, events in (self._end.lost or {}).items():
             # What a GAPS frame said that is gone is in gaps of the cause damage.
             if not 0 <= events - told[cause] <= told[DAMAGE]:
                 what = f"END counts {events} events lost by {cause!r:.40}, the gaps {told[cause]}"

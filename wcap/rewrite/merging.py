@@ -3,7 +3,7 @@
 Each recording keeps CPU numbers of its own: the one that was merged at CPU 8 has its CPU 0 there as
 CPU 8. So sequences, gaps, results and END stay what they are, and an event tells which recording
 it is of. Times are tied to the wall clock by each recording's own anchor, and counted on the clock
-of the first. Memory holds one chunk of each recording.
+of the one that began first. Memory holds one chunk of each recording.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.reader import Capture
 from wcap.rewrite.batches import joined
 from wcap.rewrite.cutting import Kept, Watch, copy, rewriting
-from wcap.rewrite.origins import Shift, merged_end, merged_header
+from wcap.rewrite.origins import Shift, first_clock, merged_end, merged_header
 from wcap.rewrite.recordings import Recording, recordings_of
 from wcap.writer import Target
 
@@ -57,7 +57,7 @@ class Merged(Readable):
         self.version = max(capture.version for capture in captures)
         headers = [one.header for one in self._recordings]
         ends = [one.end for one in self._recordings]
-        clock = headers[0].clock
+        clock = first_clock(headers)
         self._shifts: list[Shift] = []
         first_cpu = self._recordings[0].lowest
         for recording in self._recordings:

@@ -17,6 +17,7 @@ from wcap.fields import MAX_UINT32
 from wcap.format import RECOVERED, Clock, End, Header, Rewriting, encode_header
 from wcap.reader import Capture
 from wcap.rewrite.excerpt import Seen, cause_counts
+from wcap.rewrite.origins import added
 
 SPLIT = "split"
 # What the pieces of a split differ in, and which part of a recording it was that was split.
@@ -157,17 +158,19 @@ def _side_by_side(
     left_out.subtract(events)
     for gap in gaps:
         left_out[gap.cpu] -= gap.count
-    results: Counter[str] = Counter()
-    for end in ends:
-        results.update(end.lost_results)
     return replace(
         ends[0],
         left_out={cpu: count for cpu, count in left_out.items() if count > 0},
-        lost=dict(cause_counts(gaps)),
-        lost_results=dict(results),
+        lost=_counted(ends, gaps),
+        lost_results=added(end.lost_results for end in ends),
         bypassed=tuple(dict.fromkeys(found for end in ends for found in end.bypassed)),
         warnings=tuple(dict.fromkeys(said for end in ends for said in end.warnings)),
     )
+
+
+def _counted(ends: Sequence[End], gaps: Iterable[Gap]) -> dict[str, int] | None:
+    """Return how many events were lost, by cause; None where one of the ends does not tell."""
+    return None if any(end.lost is None for end in ends) else dict(cause_counts(gaps))
 
 
 def _recording(volumes: list[_Volume]) -> Recording:
@@ -191,17 +194,16 @@ def _recording(volumes: list[_Volume]) -> Recording:
     end = last.end
     if len(volumes) > 1:
         left_out: Counter[int] = Counter()
-        results: Counter[str] = Counter()
-        for volume in volumes:
-            left_out.update(volume.end.left_out)
-            results.update(volume.end.lost_results)
+        ends = [volume.end for volume in volumes]
+        for one in ends:
+            left_out.update(one.left_out)
         cut_short = any(volume.end.reason == RECOVERED for volume in volumes)
         end = replace(
             end,
             reason=RECOVERED if cut_short else end.reason,
             left_out=dict(left_out),
-            lost=dict(cause_counts(gaps)),
-            lost_results=dict(results),
+            lost=_counted(ends, gaps),
+            lost_results=added(one.lost_results for one in ends),
         )
     made = Recording(
         [volume.captures for volume in volumes],
