@@ -63,6 +63,7 @@ def extensions() -> Iterator[Vector]:
                 header=head(filters={"given": [], "resolved": {}}),
                 written_header=head(kernel={"release": None}, versions={"wcap": None},
                                     filters={"given": [], "resolved": {"uid": None}, "x": None}),
+                end=ending([ONE], lost={}, lost_results={}),
                 written_end=ending([ONE], lost={"other": None},
                                    lost_results={"other": None}))  # fmt: skip
     nothing = dict.fromkeys(

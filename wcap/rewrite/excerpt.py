@@ -23,7 +23,7 @@ from wcap.filters import Filter
 from wcap.format import End, FrameType, Header, Origin, Rewriting, recovered_end
 from wcap.readable import EVERYTHING, Piece, Readable
 from wcap.rewrite.batches import compact, joined
-from wcap.rewrite.origins import Shift, end_without, inside, without
+from wcap.rewrite.origins import Shift, added, end_without, inside, without
 from wcap.writer import CHUNK_EVENTS, CHUNK_PAYLOAD, CaptureWriter, Target, encode_chunks
 
 
@@ -263,32 +263,31 @@ class Excerpt:
 
     def _lost(self, end: End) -> dict[str, int] | None:
         """Count what is in the gaps that are kept, and what the recorder counted beyond gaps."""
+        kept = cause_counts(self._gaps)
+        own = self._own(end)
+        most = None if own is None else added(one.lost for one in own)
         if end.lost is None:
-            return None
+            return most if most == kept else None
         beyond = Counter(end.lost)
         beyond.subtract(cause_counts(self._source.gaps))
-        most = self._most_of_kept(end)
-        lost = cause_counts(self._gaps)
         for cause, count in beyond.items():
-            lost[cause] += count if most is None else min(count, most[cause])
-        return {cause: count for cause, count in lost.items() if count > 0}
+            kept[cause] += count if most is None else min(count, most.get(cause, 0))
+        return {cause: count for cause, count in kept.items() if count > 0}
 
-    def _most_of_kept(self, end: End) -> Counter[str] | None:
-        """Return what the origins that are kept lost at most; None where nothing tells."""
+    def _own(self, end: End) -> list[End] | None:
+        """Return the ends of the origins that are kept, where others are not and it tells."""
         origins = self._source.header.origins
         if not self._gone or len(end.origins) != len(origins):
             return None
-        most: Counter[str] = Counter()
-        for origin, own in zip(origins, end.origins, strict=True):
-            if origin not in self._gone:
-                if own.lost is None:
-                    return None
-                most.update(own.lost)
-        return most
+        told = zip(origins, end.origins, strict=True)
+        return [one for origin, one in told if origin not in self._gone]
 
     def _lost_results(self, end: End, seen: Seen) -> Mapping[str, int] | None:
         """Return how many results of what is kept were lost; None where that is not known."""
-        lost = end.lost_results
+        lost, own = end.lost_results, self._own(end)
+        if lost is None and own is not None:
+            told = added(one.lost_results for one in own)
+            return told if told == {} else None
         if self._all or lost is None or not any(lost.values()):
             return lost
         if not self._results_lost and not self._open:

@@ -145,7 +145,7 @@ class Merged(Readable):
 
     def _shifted(self, one: Recording, shift: Shift, where: Filter) -> Iterator[Item]:
         volumes = (
-            interleaved([_without_gaps(capture, where) for capture in volume])
+            interleaved([_without_gaps(capture, where) for capture in volume], by_number=True)
             for volume in one.volumes
         )
         for found in chain.from_iterable(volumes):
@@ -164,11 +164,12 @@ def _without_gaps(capture: Capture, where: Filter) -> Iterator[Item]:
     return (found for found in capture.stream(where) if not isinstance(found, Gap))
 
 
-def interleaved(streams: list[Iterator[Item]]) -> Iterator[Item]:
+def interleaved(streams: list[Iterator[Item]], *, by_number: bool = False) -> Iterator[Item]:
     """Yield the events of several streams in order of time, as far as each is in order.
 
-    Pieces that lie apart are handed on as they are. Of events at the same time, those of one CPU
-    are put in the order of their numbers.
+    Pieces that lie apart are handed on as they are. Of events at the same time, those of one stream
+    stay in their order, before those of later streams; with ``by_number``, where all are of one
+    recording, those of one CPU are put in the order of their numbers.
     """
     if len(streams) == 1:
         yield from streams[0]
@@ -190,7 +191,7 @@ def interleaved(streams: list[Iterator[Item]]) -> Iterator[Item]:
             for place, piece in sorted(heads.items())
         }
         taken = {place: rows for place, rows in taken.items() if rows}
-        yield _together([_first(heads[place], rows) for place, rows in taken.items()])
+        yield _together([_first(heads[place], rows) for place, rows in taken.items()], by_number)
         waiting = []
         for place, rows in taken.items():
             rest = heads.pop(place).batch
@@ -205,13 +206,13 @@ def _first(piece: Piece, rows: int) -> Piece:
     return piece if rows == len(batch) else Piece(batch.select(slice(0, rows)))
 
 
-def _together(pieces: list[Piece]) -> Piece:
+def _together(pieces: list[Piece], by_number: bool) -> Piece:
     if len(pieces) == 1:
         return pieces[0]
     batches = [piece.batch for piece in pieces]
     columns: list[Any] = [
         np.concatenate([batch.column(name) for batch in batches])
-        for name in ("sequence", "cpu", "time_ns")
+        for name in (("sequence", "cpu", "time_ns") if by_number else ("time_ns",))
     ]
     return Piece(joined(batches, np.lexsort(columns)))
 
