@@ -53,6 +53,7 @@ class Vector:
         by_seeking: whether only a reader that uses the index notices the damage.
         full: whether processes and targets of the events are told in full.
         made_by, before: of what a rewriting tool makes: what was asked of it, and of which captures.
+        unsound: section of SPEC.md and offset of what breaks a rule without harm to a reader.
         may_be_refused: a tool may make nothing of them instead, and say why.
     """
 
@@ -76,6 +77,7 @@ class Vector:
     made_by: Sequence[str] = ()
     before: Sequence[bytes] = ()
     may_be_refused: bool = False
+    unsound: Sequence[tuple[str, int]] = ()
 
 
 def describe(vector: Vector) -> str:
@@ -109,6 +111,9 @@ def describe(vector: Vector) -> str:
     if vector.before:
         said["made_by"] = list(vector.made_by)
         said["before"] = [place for place, _ in sources(vector)]
+    if vector.unsound:
+        told = vector.unsound
+        said["unsound"] = [{"section": section, "offset": place} for section, place in told]
     if vector.may_be_refused:
         said["may_be_refused"] = True
     lines = [f"  {json.dumps(key)}: {_laid_out(value)}" for key, value in said.items()]

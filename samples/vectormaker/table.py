@@ -40,6 +40,7 @@ Offsets and classes of errors are those of SPEC.md section 11.
 | `streamed_events` | the events for a reader that cannot seek, where they differ |
 | `only_seeking_readers_notice` | true: a streaming reader finds nothing wrong, since it does not use the index |
 | `made_by`, `before` | what was asked of a rewriting tool, as words for `wcap`, and the captures that it was given. What it makes has the same `header`, `events`, `gaps` and `end`, and the same flags, also unknown ones; the last entry of `rewritten` may say more |
+| `unsound` | in `damaged/`: section of SPEC.md and offset of the frame where the file breaks a rule although a reader delivers all and reports nothing. `wcap verify` finds it |
 | `may_be_refused` | true: a tool may refuse to make it instead |
 | `processes`, `targets` | of each event the maps that its columns `process` and `target` point to |
 

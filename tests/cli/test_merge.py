@@ -181,4 +181,5 @@ def test_more_captures_than_a_program_is_given_open_files_for_are_merged(tmp_pat
 
     assert (done.returncode, done.stderr) == (0, "wcap: 40 events of 40 captures: all.wcap\n")
     assert refused.returncode == 1
-    assert refused.stderr.endswith(": Too many open files\n")
+    assert "numpy" not in refused.stderr
+    assert refused.stderr.startswith("wcap: the limit of open files is reached: raise it (ulimit ")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from bytesupport import Pipe
 
+from wcap.check import Check
 from wcap.cli import main
 from wcap.errors import (
     CorruptionError,
@@ -312,6 +313,14 @@ def test_rewriting_what_was_before_makes_what_is_after(name, tmp_path, capsys):
     frames = made.read_bytes()
     salts = {(VECTORS / source).read_bytes()[12:16] for source in meaning["before"]}
     assert frames[12:16] not in salts
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "unsound" in told(name)])
+def test_verify_finds_what_does_no_harm_to_a_reader(name):
+    found = list(Check(io.BytesIO(data_of(name))).findings())
+
+    expected = {(one["section"], one["offset"]) for one in told(name)["unsound"]}
+    assert {(finding.section, finding.offset) for finding in found} == expected
 
 
 @pytest.mark.parametrize("name", ["valid/header-after", "valid/header-part"])
