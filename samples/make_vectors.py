@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from vectormaker import damaged, unsupported, valid
-from vectormaker.meaning import describe
+from vectormaker import damaged, rewritten, unsupported, valid
+from vectormaker.meaning import describe, sources
 from vectormaker.table import readme
 
 SAMPLES = Path(__file__).parent
@@ -24,13 +24,16 @@ def main(folder: Path) -> None:
     for path in folder.glob("*/*.*"):
         if path.stem not in kept:
             path.unlink()
-    for vector in [*valid.vectors(), *damaged.vectors(), *unsupported.vectors()]:
+    sorts = valid, damaged, unsupported, rewritten
+    for vector in (vector for sort in sorts for vector in sort.vectors()):
         place = folder / f"{vector.name}.wcap"
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
             raise SystemExit(f"{vector.name} is made twice")
         place.write_bytes(vector.data)
         place.with_suffix(".json").write_text(describe(vector), encoding="utf-8")
+        for name, data in sources(vector):
+            (folder / name).write_bytes(data)
     if folder.resolve() != SHIPPED.resolve():
         for path in SHIPPED.glob("*/frozen-*"):
             shutil.copy(path, folder / path.parent.name)

@@ -140,7 +140,7 @@ TAKEN = {
     "a number": lambda fields: fields.number("a"),
     "a list": lambda fields: fields.each("a", int),
     "words": lambda fields: fields.words("a"),
-    "counts": lambda fields: fields.counts("a"),
+    "counts": lambda fields: fields.find_counts("a"),
     "rows": lambda fields: fields.rows("a", 2),
     "plain": lambda fields: fields.plain("a"),
 }

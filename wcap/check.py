@@ -17,10 +17,10 @@ from wcap.chunk_check import Fault, chunk_faults, fault_of
 from wcap.chunk_summary import Summary
 from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import ENVELOPE, FORMAT_VERSION
-from wcap.errors import FormatError, LimitError, TruncatedError
+from wcap.errors import CorruptionError, FormatError, LimitError, TruncatedError
 from wcap.errors import UnsupportedVersionError as Unsupported
 from wcap.events import DAMAGE, Gap
-from wcap.fields import decode_map
+from wcap.fields import Fields, decode_map
 from wcap.format import (
     FIRST_OPTIONAL_TYPE,
     End,
@@ -90,7 +90,10 @@ class Check:
         self.version = (preamble.major, preamble.minor)
         self.frames = self.chunks = self.events = 0
         self._walk = self._source.frames()
-        self._first, self.header = take_header(self._walk)
+        try:
+            self._first, self.header = take_header(self._walk)
+        except CorruptionError as error:
+            raise CorruptionError(f"{error.reason} (SPEC 4.1)", error.offset) from error
         self._place = (self._first.offset, 0)
         self._next = 0
         self._accounts = Accounts(self.header.after)
@@ -197,8 +200,10 @@ class Check:
             return
         for name in decode_map(frame.body).nil_keys():
             yield Fault(f"{name} is nil, an absent key expected", "2.2", "W7")
-        if kind == FrameType.HEADER and self.frames > 1:
-            yield Fault("a second header", "3.4")
+        if kind == FrameType.HEADER:
+            if self.frames > 1:
+                yield Fault("a second header", "3.4")
+            yield from _nested(frame.body, ("origins",), "4.1")
         elif kind == FrameType.GAPS:
             yield from self._take_gaps(decode_gaps(frame.body, self.header.clock))
         elif kind == FrameType.RESULTS:
@@ -207,6 +212,7 @@ class Check:
                 yield Fault(f"more than {MAX_RESULTS} late results", "9", "W4")
         elif kind == FrameType.END:
             yield from self._take_end(decode_end(frame.body))
+            yield from _nested(frame.body, ("sequences", "left_out", "origins"), "4.5")
         elif kind == FrameType.INDEX:
             index = decode_index(frame.body, frame.offset, frame.envelope.number)
             yield from self._listing.compare(index)
@@ -234,6 +240,10 @@ class Check:
         told, expected = len(end.origins), len(self.header.origins)
         if told != expected:
             yield Fault(f"END tells of {told} origins, {expected} expected", "4.5")
+            return
+        for place, (origin, own) in enumerate(zip(self.header.origins, end.origins, strict=True)):
+            if own.clock_ns < origin.header.clock.clock_ns:
+                yield Fault(f"origin {place} ended before it began", "4.5")
 
     def _take_footer(self, frame: Frame) -> Iterator[Fault]:
         place = decode_footer(frame.body)
@@ -280,11 +290,19 @@ class Check:
         told: Counter[str] = Counter()
         for gap in self._gaps:
             told[gap.cause] += gap.count
-        for cause, events in self._end.lost.items():
+        for cause, events in (self._end.lost or {}).items():
             # What a GAPS frame said that is gone is in gaps of the cause damage.
             if not 0 <= events - told[cause] <= told[DAMAGE]:
                 what = f"END counts {events} events lost by {cause!r:.40}, the gaps {told[cause]}"
                 yield Fault(what, "4.5")
+
+
+def _nested(body: bytes, keys: tuple[str, ...], section: str) -> Iterator[Fault]:
+    """Look for what an origin may not have, since it is told of all or lies within another."""
+    for place, value in enumerate(decode_map(body).find("origins", list) or ()):
+        for key in keys:
+            if Fields(value).find(key, list) is not None:
+                yield Fault(f"origin {place} has {key}, which no origin has", section)
 
 
 def _damage(error: FormatError) -> Fault:

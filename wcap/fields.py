@@ -182,9 +182,12 @@ class Fields:
         found = _present(name, self.find(name, dict) or {})
         return dict(zip(found, each_of(name, found.values(), str), strict=True))
 
-    def counts(self, name: str) -> dict[str, int]:
-        """Return a map from strings to numbers of things, empty when the key is absent."""
-        found = _present(name, self.find(name, dict) or {})
+    def find_counts(self, name: str) -> dict[str, int] | None:
+        """Return a map from strings to numbers of things, or None when the key is absent."""
+        given = self.find(name, dict)
+        if given is None:
+            return None
+        found = _present(name, given)
         numbers = each_of(name, found.values(), int)
         return {
             key: within(f"{name} of {key!r:.40}", number, 0, MAX_INT64)

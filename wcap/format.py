@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Any
 
 from wcap.errors import CorruptionError, LimitError
@@ -149,13 +148,21 @@ class Origin:
     header: Header
 
 
+# The keys that every header has (SPEC.md section 4.1).
+_REQUIRED = frozenset({"clock", "snaplen", "syscalls"})
+
+
 def encode_header(header: Header) -> bytes:
     """Encode the body of a HEADER frame."""
     origins = [
         {"first_cpu": origin.first_cpu, "cpus": origin.cpus, **_encode_recording(origin.header)}
         for origin in header.origins
     ]
-    return encode_map({**_encode_recording(header), **({"origins": origins} if origins else {})})
+    told = _encode_recording(header)
+    if origins:  # a map or a list that would be empty speaks of facts in which they differ
+        told = {key: value for key, value in told.items() if value or key in _REQUIRED}
+        told["origins"] = origins
+    return encode_map(told)
 
 
 def _encode_recording(header: Header) -> dict[str, Any]:
@@ -310,7 +317,8 @@ class End:
     """How a recording ended, and what proves that nothing is missing (SPEC.md section 4.5).
 
     ``sequences`` holds, for every CPU, how many events it saw, lost ones included. ``lost`` and
-    ``lost_results`` count events and results that were lost, by cause; ``unfollowed`` counts
+    ``lost_results`` count events and results that were lost, by cause, None if nobody knows;
+    ``unfollowed`` counts
     processes that should have been recorded too and were not. ``clock_ns`` and ``wall_ns`` are
     the two clocks at the end. ``exit_status`` is that of a launched command: its
     exit code, or minus the signal that ended it. ``warnings`` are what the user was told, and
@@ -323,8 +331,8 @@ class End:
     clock_ns: int
     wall_ns: int
     sequences: Mapping[int, int] = field(default_factory=dict)
-    lost: Mapping[str, int] = field(default_factory=dict)
-    lost_results: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] | None = field(default_factory=dict)
+    lost_results: Mapping[str, int] | None = field(default_factory=dict)
     unfollowed: int = 0
     exit_status: int | None = None
     warnings: tuple[str, ...] = ()
@@ -335,21 +343,17 @@ class End:
     @property
     def short(self) -> bool:
         """Whether the recorder knew that something is missing."""
-        lost = any(self.lost.values()) or any(self.lost_results.values())
+        lost = any((self.lost or {}).values()) or any((self.lost_results or {}).values())
         missed = self.unfollowed > 0 or bool(self.bypassed)
         return lost or missed or self.reason in ("error", RECOVERED)
 
 
-def recovered_end(
-    header: Header,
-    clock_ns: int,
-    sequences: Mapping[int, int],
-    lost: Mapping[str, int] = MappingProxyType({}),
-) -> End:
+def recovered_end(header: Header, clock_ns: int, sequences: Mapping[int, int]) -> End:
     """Return what stands for an end that is gone: ``clock_ns`` is the time of the last event."""
-    own = End(RECOVERED, clock_ns, max(0, clock_ns + header.clock.offset_ns))
+    wall_ns = max(0, clock_ns + header.clock.offset_ns)
+    own = End(RECOVERED, clock_ns, wall_ns, lost=None, lost_results=None)
     origins = (own,) * len(header.origins)
-    return replace(own, sequences=sequences, lost=lost, origins=origins)
+    return replace(own, sequences=sequences, origins=origins)
 
 
 def encode_end(end: End) -> bytes:
@@ -371,8 +375,8 @@ def _encode_ending(end: End, sequences: list[list[int]] | None = None) -> dict[s
             "reason": end.reason,
             "anchor": [end.clock_ns, end.wall_ns],
             "sequences": sequences,
-            "lost": dict(end.lost),
-            "lost_results": dict(end.lost_results),
+            "lost": None if end.lost is None else dict(end.lost),
+            "lost_results": None if end.lost_results is None else dict(end.lost_results),
             "unfollowed": end.unfollowed or None,
             "exit_status": end.exit_status,
             "warnings": list(end.warnings) or None,
@@ -400,8 +404,8 @@ def _decode_ending(fields: Fields) -> End:
         reason=fields.take("reason", str),
         clock_ns=clock_ns,
         wall_ns=wall_ns,
-        lost=fields.counts("lost"),
-        lost_results=fields.counts("lost_results"),
+        lost=fields.find_counts("lost"),
+        lost_results=fields.find_counts("lost_results"),
         unfollowed=fields.find_number("unfollowed") or 0,
         exit_status=fields.find_number("exit_status", -(1 << 31), (1 << 31) - 1),
         warnings=fields.find_each("warnings", str) or (),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
 from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
@@ -121,13 +122,25 @@ class Capture(Readable):
                 if isinstance(found, Chunk):
                     yield found.summary
         else:
-            for index, place in enumerate(self._chunks):
-                self.position = place.entry.offset
-                if place.summary is not None:
-                    yield place.summary
-                elif (chunk := self._chunk_at(self._file, index)) is not None:
-                    yield chunk.summary
+            for _, summary in self.numbered_summaries():
+                yield summary
         self._raise_damage()
+
+    def numbered_summaries(self) -> Iterator[tuple[int, Summary]]:
+        """Yield what each chunk of a file holds, with its position for `batch_at`."""
+        assert self._file is not None
+        for index, place in enumerate(self._chunks):
+            self.position = place.entry.offset
+            if place.summary is not None:
+                yield index, place.summary
+            elif (chunk := self._chunk_at(self._file, index)) is not None:
+                yield index, chunk.summary
+
+    def batch_at(self, index: int) -> EventBatch | None:
+        """Return the events of one chunk of a file; None if it is damaged."""
+        assert self._file is not None
+        chunk = self._chunk_at(self._file, index)
+        return None if chunk is None else chunk.batch(self._results, self._hosts)
 
     def learn(self, results: Mapping[tuple[int, int], tuple[int, int]]) -> None:
         """Take results of unfinished events that another part of the recording had."""

@@ -234,7 +234,7 @@ class _Recovery:
         end, body = self._end
         if done.lost_frames and self._unfinished > 0:
             done.results_lost = self._unfinished
-            lost = Counter(end.lost_results)
+            lost = Counter(end.lost_results or {})
             lost[DAMAGE] += self._unfinished
             body = encode_end(replace(end, lost_results=dict(lost)))
         self._writer.write_frame(FrameType.END, body)

@@ -133,11 +133,13 @@ class Rotation:
         Raises:
             OSError: it could not be written; ``filename`` says which part that is.
         """
-        results = Counter(end.lost_results) - self._told_results
+        lost_results = end.lost_results
+        if self.parts > 1:
+            lost_results = self._results_told(end, Counter(end.lost_results) - self._told_results)
         whole = replace(
             end,
-            lost=dict(self._lost),
-            lost_results=dict(results),
+            lost=None if end.lost is None else dict(self._lost),
+            lost_results=lost_results,
             left_out=self._left_out_until(end.sequences),
         )
         with naming_file(self._name):
@@ -176,11 +178,12 @@ class Rotation:
             self._next(first_ns, named_ns)
 
     def _next(self, first_ns: int, named_ns: int) -> None:
+        end = self._end_now()
         end = replace(
-            self._end_now(),
+            end,
             sequences=dict(self._reached),
-            lost=dict(self._lost),
-            lost_results=dict(self._lost_results),
+            lost=None if end.lost is None else dict(self._lost),
+            lost_results=self._results_told(end, self._lost_results),
             left_out=self._left_out_until(self._reached),
         )
         clock = Clock(self._clock.name, first_ns - self._clock.offset_ns, first_ns)
@@ -198,6 +201,11 @@ class Rotation:
         self._told_results += self._lost_results
         self._stream.close()
         self._go_on(stream, writer)
+
+    def _results_told(self, end: End, results: Counter[str]) -> dict[str, int] | None:
+        """Return the results lost in a part; None where nothing tells which part lacks them."""
+        known = end.lost_results is not None and {*end.lost_results} <= {BUFFER_FULL}
+        return dict(results) if known else None
 
     def _left_out_until(self, reached: Mapping[int, int]) -> dict[int, int]:
         """Tell which of the numbers left out before lie in the open part."""

@@ -103,6 +103,12 @@ class Facts:
         return 0 if self.end is None else sum(self.end.left_out.values())
 
     @property
+    def results_doubtful(self) -> int:
+        """Events without a result, where the end does not say whether results were lost."""
+        unknown = self.end is not None and self.end.lost_results is None
+        return max(0, self.unfinished) if unknown else 0
+
+    @property
     def duration_ns(self) -> int:
         """How long recording took, or, when its end is unknown, until the last event."""
         if self.end is not None:
@@ -134,6 +140,7 @@ class Facts:
             or self.discrepancies
             or self.uncounted
             or self.results_lost
+            or self.results_doubtful
             or self.payload_lost
             or self.unseen
         )

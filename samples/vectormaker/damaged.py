@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vectormaker.chunk import Event, chunk
+from vectormaker.keys import keys, unsound
 from vectormaker.meaning import Vector
 from vectormaker.spoiled import bodies, broken_columns, broken_maps, limits
 from vectormaker.story import HEAD, ONE, TWO, ending, gap
@@ -19,6 +20,7 @@ from vectormaker.wire import (
     PREAMBLE_SIZE,
     RESULTS,
     Bytes,
+    envelope,
     packed,
     preamble,
 )
@@ -31,7 +33,7 @@ def vectors() -> Iterator[Vector]:
     """Yield every vector of this folder."""
     for part in (
         not_captures, cuts, checksums, lost_places, frames_out_of_place, indexes, bodies,
-        broken_maps, broken_columns, limits,
+        broken_maps, broken_columns, limits, keys, unsound,
     ):  # fmt: skip
         for vector in part():
             yield replace(vector, name=f"damaged/{vector.name}")
@@ -170,7 +172,12 @@ def lost_places() -> Iterator[Vector]:
         kind = "truncation" if name == "length-much" else "corruption"
         yield damaged(f"envelope-{name}", f"{shows}: the next frame is found by its marker",
                       "R11", bytes(made.data), ONE, THREE, at=place, kind=kind)  # fmt: skip
-    for name, junk in (("bytes", b"\0" * 40), ("markers", b"\xf5WCF" * 9)):
+    for name, junk in (
+        ("bytes", b"\0" * 40),
+        ("markers", b"\xf5WCF" * 9),
+        # Each promises a frame of 256 bytes, and none has its checksum.
+        ("envelopes", envelope(EVENTS, bytes(244), 2, salt=5)[:ENVELOPE_SIZE] * 99),
+    ):
         made = Bytes().frames((HEADER, HEAD), (EVENTS, chunk(ONE)))
         place = made.place
         made.raw(junk).frames((EVENTS, chunk(TWO)), (EVENTS, chunk(THREE)), (END, LAST))

@@ -24,6 +24,13 @@ def extensions() -> Iterator[Vector]:
             yield story(f"frame-{kind}{what}", f"a frame of type {kind}, to be skipped", "R5", ONE,
                         frames=[(kind, body), (EVENTS, chunk(ONE)), (kind, body)])  # fmt: skip
     yield story("newer-minor", "format version 1.255", "R2", ONE, start=Bytes(minor=255))
+    later = {
+        **with_column(chunk(replace(ONE, special=1 << 31)), "novelty", above([1])),
+        "novelty": 1,
+    }
+    yield story("newer-minor-novelties", "what format 1.255 may bring, all at once", "R2 R5 R6",
+                ONE, start=Bytes(minor=255), frames=[(64, b"\xc1"), (EVENTS, later)],
+                written_header=head(novelty=[1]), written_end=ending([ONE], novelty=1))  # fmt: skip
     yield story("older-minor", "format version 1.0", "R2", ONE, start=Bytes(minor=0))
     new: dict[str, Any] = {"novelty": {"deep": [1, {"map": b"\xff"}]}, "x-own": 1.5}
     one = chunk(ONE)
@@ -63,6 +70,7 @@ def extensions() -> Iterator[Vector]:
                 header=head(filters={"given": [], "resolved": {}}),
                 written_header=head(kernel={"release": None}, versions={"wcap": None},
                                     filters={"given": [], "resolved": {"uid": None}, "x": None}),
+                end=ending([ONE], lost={}, lost_results={}),
                 written_end=ending([ONE], lost={"other": None},
                                    lost_results={"other": None}))  # fmt: skip
     nothing = dict.fromkeys(

@@ -52,6 +52,9 @@ class Vector:
         streamed: the events for a reader that cannot seek, where they differ.
         by_seeking: whether only a reader that uses the index notices the damage.
         full: whether processes and targets of the events are told in full.
+        made_by, before: of what a rewriting tool makes: what was asked of it, and of which captures.
+        unsound: section of SPEC.md and offset of what breaks a rule without harm to a reader.
+        may_be_refused: a tool may make nothing of them instead, and say why.
     """
 
     name: str
@@ -71,6 +74,10 @@ class Vector:
     by_seeking: bool = False
     full: bool = False
     anchor: tuple[int, int] = field(default=ANCHOR)
+    made_by: Sequence[str] = ()
+    before: Sequence[bytes] = ()
+    may_be_refused: bool = False
+    unsound: Sequence[tuple[str, int]] = ()
 
 
 def describe(vector: Vector) -> str:
@@ -101,8 +108,22 @@ def describe(vector: Vector) -> str:
     if vector.full:
         said["processes"] = [_texts(event.process) for event in vector.events]
         said["targets"] = [_texts(event.target or {}) for event in vector.events]
+    if vector.before:
+        said["made_by"] = list(vector.made_by)
+        said["before"] = [place for place, _ in sources(vector)]
+    if vector.unsound:
+        told = vector.unsound
+        said["unsound"] = [{"section": section, "offset": place} for section, place in told]
+    if vector.may_be_refused:
+        said["may_be_refused"] = True
     lines = [f"  {json.dumps(key)}: {_laid_out(value)}" for key, value in said.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def sources(vector: Vector) -> Iterable[tuple[str, bytes]]:
+    """Yield name and bytes of the captures that a rewriting tool is given."""
+    for number, data in enumerate(vector.before, 1):
+        yield f"{vector.name}.before-{number}.wcap", data
 
 
 def _laid_out(value: Any) -> str:

@@ -21,6 +21,7 @@ as they are.
 | `valid/` | captures that break no rule | reads them in full, and finds nothing wrong |
 | `damaged/` | cuts, changed bytes, broken rules | delivers what is whole, and reports the rest; or refuses |
 | `unsupported/` | captures that need another reader | refuses, at once or when it comes to the place |
+| `rewritten/` | what rewriting tools make of `NAME.before-1.wcap`, … | reads them as those of `valid/` |
 
 Offsets and classes of errors are those of SPEC.md section 11.
 
@@ -38,6 +39,9 @@ Offsets and classes of errors are those of SPEC.md section 11.
 | `status_if_found_late` | the same for a reader that decodes a column when it is looked at, as wcap does (section 11). It may know nothing of the frames behind |
 | `streamed_events` | the events for a reader that cannot seek, where they differ |
 | `only_seeking_readers_notice` | true: a streaming reader finds nothing wrong, since it does not use the index |
+| `made_by`, `before` | what was asked of a rewriting tool, as words for `wcap`, and the captures that it was given. What it makes has the same `header`, `events`, `gaps` and `end`, and the same flags, also unknown ones; the last entry of `rewritten` may say more |
+| `unsound` | in `damaged/`: section of SPEC.md and offset of the frame where the file breaks a rule although a reader delivers all and reports nothing. `wcap verify` finds it |
+| `may_be_refused` | true: a tool may refuse to make it instead |
 | `processes`, `targets` | of each event the maps that its columns `process` and `target` point to |
 
 Whoever writes a reader compares `events` first, in `valid/`; then that every file of `damaged/` and `unsupported/` gives
@@ -69,7 +73,7 @@ def readme(folder: Path, rules: Iterable[str]) -> str:
         few = ", ".join(names[:4])
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         lines.append(f"| {rule} | {few + more if names else BY_TEST[rule]} |")
-    for sort in ("valid", "damaged", "unsupported"):
+    for sort in ("valid", "damaged", "unsupported", "rewritten"):
         own = {name: meaning for name, meaning in said.items() if name.startswith(f"{sort}/")}
         lines += ["", f"## {sort} ({len(own)})", "", "| vector | shows |", "|---|---|"]
         lines += [f"| `{name.partition('/')[2]}` | {said[name]['shows']} |" for name in own]

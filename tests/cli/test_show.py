@@ -547,3 +547,24 @@ def test_a_recorder_that_knew_of_something_missing_gives_status_3(end, tmp_path,
 
     assert main(["show", str(path)]) == 3
     assert "hello" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [("show",), ("show", "--json"), ("stats",), ("stats", "--json")]
+)
+@pytest.mark.parametrize(
+    ("vector", "what"),
+    [
+        ("end-bypassed", "writes of 2 processes not seen"),
+        ("end-lost-results", "3 results lost"),
+        ("end-unfollowed", "children not recorded: 2"),
+        ("end-reason-error", "recording failed"),
+    ],
+)
+def test_what_only_the_end_says_is_missing_is_told_in_a_line(command, vector, what, capsys):
+    path = str(Path(__file__).parents[2] / f"samples/vectors/valid/{vector}.wcap")
+
+    assert main([*command, path]) == 3
+
+    err = capsys.readouterr().err
+    assert err == f"wcap: {path}: not complete: {what}; wcap info says more\n"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bytesupport import written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewritesupport import (
     ADDRESSES,
     FILTERS,
+    OTHER,
     TARGETS,
     WHO,
     events_of,
@@ -18,13 +21,16 @@ from rewritesupport import (
     facts_of,
     findings,
     gaps_of,
+    merged,
     opened,
     recorded,
 )
+from support import CLOCK, HEADER, STARTED_NS, batch_of, write
 
 from wcap.errors import FormatError
+from wcap.events import Gap
 from wcap.filters import Filter
-from wcap.format import RECOVERED
+from wcap.format import RECOVERED, Clock, End
 from wcap.rewrite import cut
 
 ROOT = Path(__file__).parents[2]
@@ -167,6 +173,92 @@ def test_a_capture_without_end_stays_incomplete(made, where):
     assert not facts.complete
     assert (facts.holes, facts.discrepancies) == ([], {})
     assert findings(kept) == []
+
+
+def two_hosts() -> bytes:
+    """Return a merge of two recordings that have no fact in common; the other began first."""
+    header = replace(
+        OTHER,
+        host="host-of-b",
+        boot_id="boot-of-b",
+        command=("command-of-b",),
+        filters={"given": ["filter-of-b"]},
+        warnings=("warning-at-start-of-b",),
+        kernel={"release": "kernel-of-b"},
+        syscalls=("syscall-of-b",),
+        clock=Clock("boottime", 0x7B7B7B7B7B7B, STARTED_NS - 10**9),
+    )
+    end = End("signal", 0x7D7D7D7D7D7D, STARTED_NS + 10**12,
+              {0: 0x7A7A7A + 1}, {"cause-of-b": 0x7A7A7A}, {"results-of-b": 2},
+              warnings=("warning-at-end-of-b",))  # fmt: skip
+    lost = Gap(0, 2, 0x7A7A7A + 1, 0x7A7A7A, STARTED_NS + 50, STARTED_NS + 60, "cause-of-b")
+    batch = batch_of(write(b"payload-of-b", after_ns=10, pid=7777, comm="comm-of-b"))
+    return written(batch, [lost], end, header=header)
+
+
+def one_host() -> bytes:
+    events = [write(b"of a", after_ns=200, pid=1), write(b"more", after_ns=300, pid=2)]
+    end = End("signal", CLOCK.clock_ns + 900, STARTED_NS + 900, {0: 2})
+    return written(batch_of(*events), end, header=HEADER)
+
+
+# The last three are the bytes of numbers.
+DISTINCTIVE = [b"-of-b", b"zzz", b"{{{", b"}}}"]
+WITHOUT_B = [
+    {"where": Filter(hosts=frozenset({"testhost"}))},
+    {"where": Filter(without=(Filter(hosts=frozenset({"host-of-b"})),))},
+    {"where": Filter(since_ns=STARTED_NS + 100)},
+    {"where": Filter(since_ns=STARTED_NS + 100, pids=frozenset({1}))},
+    {"events": (2, 2)},
+]
+
+
+@pytest.mark.parametrize("how", WITHOUT_B, ids=str)
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_an_origin_of_which_nothing_is_kept_leaves_no_byte(how, first, pipe):
+    """Neither a name nor a number of it, nor the clock of its machine."""
+    given = [one_host(), two_hosts()]
+    both = merged(*(given if first == 0 else given[::-1]))
+    assert all(found in everything_in(both) or found in both for found in DISTINCTIVE)
+
+    kept = cut_of(both, pipe=pipe, **how)
+
+    there = kept + everything_in(kept)
+    assert [found for found in DISTINCTIVE if found in there] == []
+    facts = facts_of(kept)
+    assert [origin.header.host for origin in facts.header.origins] == ["testhost"]
+    assert facts.header.clock == CLOCK
+    assert [done.what for done in facts.header.rewritten] == ["merge", "cut"]
+    assert [event["text"] for event in events_of(kept)] == [
+        event["text"] for event in events_of(both) if event["text"] in ("of a", "more")
+    ][: facts.events]
+    assert (facts.end.wall_ns, facts.complete) == (STARTED_NS + 900, True)
+    assert findings(kept) == []
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_an_origin_stays_where_a_gap_may_hide_what_is_asked_for(pipe):
+    """A gap after the only event of the other machine."""
+    both = merged(one_host(), two_hosts())
+
+    kept = cut_of(both, pipe=pipe, where=Filter(since_ns=STARTED_NS + 55))
+
+    hosts = [origin.header.host for origin in facts_of(kept).header.origins]
+    assert hosts == ["testhost", "host-of-b"]
+    assert [gap.cause for gap in gaps_of(kept)] == ["cause-of-b"]
+    assert b"warning-at" not in everything_in(kept)
+    assert not facts_of(kept).complete
+    assert findings(kept) == []
+
+
+def test_nothing_kept_is_nothing_told():
+    """Then there is no time left to be told either."""
+    kept = cut_of(merged(one_host(), two_hosts()), where=Filter(hosts=frozenset({"nobody"})))
+
+    there = kept + everything_in(kept)
+    assert [found for found in (*DISTINCTIVE, b"testhost") if found in there] == []
+    assert (events_of(kept), facts_of(kept).header.origins, findings(kept)) == ([], (), [])
 
 
 def test_late_results_go_on_to_a_pipe_for_what_is_kept_and_nothing_else():

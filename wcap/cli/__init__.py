@@ -6,6 +6,7 @@ inside their functions, so that ``wcap --help`` does not wait for numpy.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -115,7 +116,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.USAGE
     except WcapError as error:
         print(f"wcap: {error}", file=sys.stderr)
-    except OSError as error:
+    except (ImportError, OSError) as error:
+        if not isinstance(error, OSError) and os.strerror(errno.EMFILE) not in str(error):
+            raise
+        if isinstance(error, ImportError) or error.errno in (errno.EMFILE, errno.ENFILE):
+            # Whichever file it was that could not be opened, it is not to blame.
+            print(
+                "wcap: the limit of open files is reached: raise it (ulimit -n), or give fewer "
+                "captures at once and merge what comes of it",
+                file=sys.stderr,
+            )
+            return ExitStatus.ERROR
         where = f"{error.filename}: " if error.filename else ""
         print(f"wcap: {where}{error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:

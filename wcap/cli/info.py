@@ -128,6 +128,8 @@ def _origin_rows(header: Header, end: End | None) -> Iterator[tuple[str, str]]:
     for place, origin in enumerate(header.origins):
         one = origin.header
         told = [told_origin(origin), f"started {moment(one.started_ns)}"]
+        if len({each.header.at for each in header.origins}) > 1:
+            told.append(f"at {one.at}")
         if ends:
             reason = ends[place].reason
             told.append(END_REASONS.get(reason, reason))

@@ -20,6 +20,7 @@ from wcap.errors import UsageError, naming_file
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
+    from wcap.format import End
     from wcap.readable import Readable
 
 
@@ -167,6 +168,22 @@ def refuse_terminal(destination: Path) -> None:
         raise UsageError("standard output is a terminal: name a file with -o")
 
 
+def _told_by(end: End) -> Iterator[str]:
+    """Yield what an end says is missing, in a few words each."""
+    if end.reason == "error":
+        yield "recording failed"
+    if end.reason == "recovered":
+        yield "its end is gone"
+    if lost := sum((end.lost or {}).values()):
+        yield f"{plural(lost, 'event')} lost"
+    if results := sum((end.lost_results or {}).values()):
+        yield f"{plural(results, 'result')} lost"
+    if end.unfollowed:
+        yield f"children not recorded: {end.unfollowed:,}"
+    if passed := len({found.pid for found in end.bypassed}):
+        yield f"writes of {passed:,} {'process' if passed == 1 else 'processes'} not seen"
+
+
 def tell_lost(capture: Readable) -> None:
     """Say on stderr what is missing in a capture that was read to its end."""
     from wcap.events import DAMAGE, MISSING_PART
@@ -177,7 +194,7 @@ def tell_lost(capture: Readable) -> None:
     elif capture.gaps:
         what = f"{lost} lost while recording"
     elif capture.end is not None and capture.end.short:
-        what = "not complete: wcap info says what is missing"
+        what = f"not complete: {', '.join(_told_by(capture.end))}; wcap info says more"
     else:
         return
-    print(f"wcap: {capture.name}: {what}", file=sys.stderr)
+    print(f"wcap: {escape_text(capture.name)}: {what}", file=sys.stderr)

@@ -18,7 +18,7 @@ from wcap.cli.options import (
     LimitOption,
     reading,
 )
-from wcap.cli.output import standard_output
+from wcap.cli.output import standard_output, tell_lost
 from wcap.cli.progress import progress
 from wcap.errors import UsageError
 
@@ -93,7 +93,8 @@ def show(
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
     with reading(files, follow=follow) as capture:
         where = filters.resolve(capture)
-        entries = _entries(capture, where, limit)
+        told: list[Gap] = []
+        entries = _noting(_entries(capture, where, limit), told)
         if json:
             _print_json(entries, capture.header.started_ns)
         else:
@@ -101,6 +102,9 @@ def show(
             entries = progress(capture, entries, terminal=False if sys.stdout.isatty() else None)
             started_ns = capture.header.started_ns
             _print(entries, _renderer(chosen, started_ns, time or TimeForm.LOCAL, wide=wide))
+        if not told:
+            sys.stdout.flush()
+            tell_lost(capture)
 
 
 def _style(
@@ -140,6 +144,16 @@ def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[Ev
         rest -= len(first)
         if rest == 0:
             return
+
+
+def _noting(entries: Iterable[EventBatch | Gap], gaps: list[Gap]) -> Iterator[EventBatch | Gap]:
+    """Hand on events and gaps, and remember the gaps, which tell that something is missing."""
+    from wcap.events import Gap
+
+    for entry in entries:
+        if isinstance(entry, Gap):
+            gaps.append(entry)
+        yield entry
 
 
 def _renderer(style: str, started_ns: int, time: TimeForm, *, wide: bool) -> Renderer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from wcap.cli.options import (
     CapturesArgument,
     reading,
 )
+from wcap.cli.output import tell_lost
 from wcap.cli.progress import progress
 from wcap.escape import escape_text
 
@@ -86,11 +88,13 @@ def stats(
         )
         if json:
             print_json(_as_json(found, capture, top))
-            return
-        for section in _sections(
-            found, capture, _ROWS if top is None else top, tables_only=bool(by)
-        ):
-            print_lines(section)
+        else:
+            most = _ROWS if top is None else top
+            for section in _sections(found, capture, most, tables_only=bool(by)):
+                print_lines(section)
+        if not capture.gaps:  # which the totals have
+            sys.stdout.flush()
+            tell_lost(capture)
 
 
 def _sections(

@@ -68,10 +68,13 @@ def missing(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     if facts.holes:
         what = f"{plural(sum(hole.count for hole in facts.holes), 'event')} not accounted for"
         yield what, _some([_hole(hole) for hole in facts.holes[:_LISTED]], len(facts.holes))
-    if facts.results_lost or (facts.end is not None and any(facts.end.lost_results.values())):
-        causes = "" if facts.end is None else _causes(facts.end.lost_results)
-        told = 0 if facts.end is None else sum(facts.end.lost_results.values())
+    lost_results = (None if facts.end is None else facts.end.lost_results) or {}
+    if facts.results_lost or any(lost_results.values()):
+        causes, told = _causes(lost_results), sum(lost_results.values())
         yield f"results of {plural(max(facts.results_lost, told), 'event')} lost{causes}", []
+    if facts.results_doubtful:
+        what = f"results of {plural(facts.results_doubtful, 'event')} may be lost"
+        yield f"{what}: the end does not say how many were", []
     if facts.payload_lost:
         what = f"the end of {plural(facts.payload_lost, 'payload')} lost"
         yield f"{what}: the kernel's buffer was full", []
@@ -101,13 +104,15 @@ def told_origin(origin: Origin) -> str:
     return f"{origin.header.host or 'an unknown host'}, {cpus}"
 
 
-def _counted_otherwise(facts: Facts, lost: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
+def _counted_otherwise(
+    facts: Facts, lost: Mapping[str, int] | None
+) -> Iterator[tuple[str, list[str]]]:
     """Yield where the recorder's counts and the capture's contents do not agree."""
-    told = sum(lost.values())
+    told = facts.lost if lost is None else sum(lost.values())
     # What damage took was not lost when the recorder counted, or its own gap was damaged.
     damaged = sum(gap.count for gap in facts.gaps if gap.cause == DAMAGE)
     if not 0 <= told - (facts.lost - damaged) <= damaged:
-        yield f"{plural(told, 'event')} lost as the recorder counted{_causes(lost)}", []
+        yield f"{plural(told, 'event')} lost as the recorder counted{_causes(lost or {})}", []
     short = {cpu: number for cpu, number in facts.discrepancies.items() if number > 0}
     if short:
         what = f"{plural(sum(short.values()), 'event')} not accounted for inside chunks"

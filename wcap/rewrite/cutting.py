@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from wcap import __version__
@@ -11,9 +13,11 @@ from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary
 from wcap.events import Gap
 from wcap.filters import Filter
-from wcap.format import Rewriting
+from wcap.format import Origin, Rewriting
 from wcap.readable import EVERYTHING, Piece, Readable
+from wcap.reader import Capture
 from wcap.rewrite.excerpt import Excerpt, Seen
+from wcap.rewrite.traces import Traces
 from wcap.writer import Target
 
 # What is read of a capture, and who looks on while it goes by.
@@ -81,7 +85,31 @@ def copy(
 
     With ``whole`` all is kept, also what this version does not know.
     """
-    excerpt = Excerpt(source, target, done, where=where, whole=whole, salt=salt)
+    excerpt = partial(Excerpt, salt=salt)
+    if whole or done.what == "merge" or not source.header.origins:
+        return _write(source, where, events, excerpt(source, target, done, where=where,
+                                                     whole=whole), watch)  # fmt: skip
+    if source.size is not None:
+        gone = _traceless(source, where, events)
+        return _write(source, where, events, excerpt(source, target, done, where=where,
+                                                     gone=gone), watch)  # fmt: skip
+    # Which origins the header has to name is known at the end of the pipe only.
+    with tempfile.TemporaryFile() as file:
+        kept = _write(source, where, events, excerpt(source, file, done, where=where), watch)
+        file.seek(0)
+        with Capture(file, errors="salvage") as found:
+            gone = _traceless(found, where, None)
+            _write(found, EVERYTHING, None, excerpt(found, target, None, gone=gone), iter)
+    return kept
+
+
+def _write(
+    source: Readable,
+    where: Filter,
+    events: tuple[int, int | None] | None,
+    excerpt: Excerpt,
+    watch: Watch,
+) -> Kept:
     seen = Seen(source)
     window = _Window(excerpt, events)
     for found in watch(source.stream(where)):
@@ -94,6 +122,23 @@ def copy(
     window.end()
     excerpt.close(seen)
     return Kept(excerpt.events, seen.events.total())
+
+
+def _traceless(
+    source: Readable, where: Filter, events: tuple[int, int | None] | None
+) -> list[Origin]:
+    """Return the origins of which an excerpt has nothing; the file is read until all are found."""
+    traces = Traces(source, where)
+    window = _Window(traces, events)
+    for found in source.stream(where):
+        if traces.all_found:
+            break
+        if isinstance(found, Gap):
+            window.miss(found)
+        elif isinstance(found, Piece):
+            window.take(chosen(found, where, source), found)
+    window.end()
+    return traces.gone
 
 
 def chosen(piece: Piece, where: Filter, source: Readable) -> EventBatch:
@@ -110,7 +155,7 @@ def chosen(piece: Piece, where: Filter, source: Readable) -> EventBatch:
 class _Window:
     """Hands on events by their number, and the gaps between the first and the last of them."""
 
-    def __init__(self, excerpt: Excerpt, events: tuple[int, int | None] | None) -> None:
+    def __init__(self, excerpt: Excerpt | Traces, events: tuple[int, int | None] | None) -> None:
         self._excerpt = excerpt
         first, last = events or (1, None)
         self._skip = first - 1

@@ -9,7 +9,7 @@ processes stays as far as it is about processes asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,10 @@ from wcap.chunk_summary import Summary, encode_summary, summarise
 from wcap.chunks import Chunk
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
-from wcap.format import End, FrameType, Rewriting, recovered_end
+from wcap.format import End, FrameType, Header, Origin, Rewriting, recovered_end
 from wcap.readable import EVERYTHING, Piece, Readable
 from wcap.rewrite.batches import compact, joined
-from wcap.rewrite.origins import end_of_hosts, of_hosts
+from wcap.rewrite.origins import Shift, added, end_without, inside, without
 from wcap.writer import CHUNK_EVENTS, CHUNK_PAYLOAD, CaptureWriter, Target, encode_chunks
 
 
@@ -35,13 +35,14 @@ class Seen:
         reached: the highest number of each CPU.
         last_ns: time of the last event, wall clock; None before the first.
         results_lost: events whose result was lost.
+        unfinished: events that had not returned.
     """
 
     def __init__(self, source: Readable) -> None:
         self.events: Counter[int] = Counter()
         self.reached: dict[int, int] = dict(source.header.after)
         self.last_ns: int | None = None
-        self.results_lost = 0
+        self.results_lost = self.unfinished = 0
         self._clock = source.header.clock
 
     def add(self, found: Piece | Summary) -> None:
@@ -54,6 +55,7 @@ class Seen:
         last_ns = found.last_ns + self._clock.offset_ns
         self.last_ns = last_ns if self.last_ns is None else max(self.last_ns, last_ns)
         self.results_lost += found.results_lost
+        self.unfinished += found.unfinished
 
     @classmethod
     def all_of(cls, source: Readable) -> Seen:
@@ -71,8 +73,7 @@ class Seen:
             self.reached[gap.cpu] = max(self.reached.get(gap.cpu, 0), gap.last_sequence)
         last_ns = self._clock.wall_ns if self.last_ns is None else self.last_ns
         clock_ns = max(self._clock.clock_ns, last_ns - self._clock.offset_ns)
-        lost = dict(cause_counts(source.gaps))
-        return recovered_end(source.header, clock_ns, self.reached, lost)
+        return recovered_end(source.header, clock_ns, self.reached)
 
 
 def _told(piece: Piece) -> Summary:
@@ -86,8 +87,9 @@ class Excerpt:
     Args:
         source: the other.
         target: anything with ``write``.
-        done: what is done, for the header.
+        done: what is done, for the header; None where the header says it already.
         where: what is kept, as far as it decides on gaps and on facts about processes.
+        gone: the origins of which nothing is kept; no event of theirs is given.
         whole: whether all is kept, so that also what this version does not know may stay.
         salt: of the new capture; random unless a reproducible one is wanted.
 
@@ -99,23 +101,29 @@ class Excerpt:
         self,
         source: Readable,
         target: Target,
-        done: Rewriting,
+        done: Rewriting | None,
         *,
         where: Filter = EVERYTHING,
+        gone: Collection[Origin] = (),
         whole: bool = False,
         salt: int | None = None,
     ) -> None:
         self._source = source
         self._where = where
+        self._gone = gone
         self._whole = whole
-        self._all = whole or done.what == "merge"
-        self._clock = source.header.clock
+        self._all = whole or (done is not None and done.what == "merge")
         self._hosts = source.header.hosts
-        header = of_hosts(source.header, where)
-        header = replace(header, rewritten=(*header.rewritten, done))
+        header = without(source.header, gone)
+        if not self._all:
+            header = _unwarned(header)
+        if done is not None:
+            header = replace(header, rewritten=(*header.rewritten, done))
+        self._clock = header.clock
+        self._shift = Shift(0, source.header.clock.offset_ns - header.clock.offset_ns)
         self._writer = CaptureWriter(target, header, salt=salt)
         self._kept: Counter[int] = Counter()
-        self._results_lost = 0
+        self._results_lost = self._open = 0
         self._gaps: list[Gap] = []
         self._pending: list[Gap] = []
         # Small batches that will be one chunk; what is read live is handed on at once.
@@ -127,7 +135,7 @@ class Excerpt:
 
     def miss(self, gap: Gap) -> None:
         """Take in a gap: it is kept if an event that is asked for may be among those lost."""
-        if not self._where.may_miss(gap, self._hosts):
+        if inside(gap.cpu, self._gone) or not self._where.may_miss(gap, self._hosts):
             return
         others = tuple(f for f in self._where.without if f != Filter(hosts=f.hosts))
         rest = replace(self._where, since_ns=None, until_ns=None, hosts=None, without=others)
@@ -152,6 +160,8 @@ class Excerpt:
         if len(batch) == 0:
             return
         self.events += len(batch)
+        if self._shift.delta_ns:
+            batch, chunk = self._shift.piece(Piece(batch), self._hosts).batch, None
         if chunk is not None and (self._whole or chunk.understood):
             self._flush()
             self._put(chunk.body, encode_summary(chunk.summary), batch)
@@ -166,8 +176,11 @@ class Excerpt:
         self._flush()
         late = self._source.late_results
         rows = [(*event, *result) for event, result in late.items() if event in self._unfinished]
-        if self._all:
-            rows += [(*event, *result) for event, result in self._source.earlier_results.items()]
+        rows += [
+            (*event, *result)
+            for event, result in self._source.earlier_results.items()
+            if not inside(event[0], self._gone)
+        ]
         self._writer.write_results(rows)
         self._write_gaps(self._pending)
         end = self._end(seen)
@@ -214,6 +227,7 @@ class Excerpt:
         for cpu, _, _, events in summary["sequences"]:
             self._kept[cpu] += events
         self._results_lost += summary["results_lost"]
+        self._open += summary["unfinished"]
         if self._live and summary["unfinished"]:
             rows = np.flatnonzero(batch.flags & np.uint32(EventFlag.UNFINISHED))
             numbers = {*zip(batch.cpu[rows].tolist(), batch.sequence[rows].tolist(), strict=True)}
@@ -230,14 +244,12 @@ class Excerpt:
         left_out = Counter(end.left_out)
         left_out.update(seen.events)
         left_out.subtract(self._kept)
-        lost = Counter(end.lost)
-        lost.subtract(cause_counts(source.gaps))
-        lost.update(cause_counts(self._gaps))
         for gaps, sign in ((source.gaps, 1), (self._gaps, -1)):
             for gap in gaps:
                 left_out[gap.cpu] += sign * gap.count
-        dropped = seen.results_lost - self._results_lost
-        end = end_of_hosts(end, source.header, self._where)
+        lost_results = self._lost_results(end, seen)
+        lost = self._lost(end)
+        end = end_without(end, source.header, self._gone, self._clock)
         origins = tuple(map(self._told, end.origins))
         return replace(
             self._told(end),
@@ -245,9 +257,46 @@ class Excerpt:
             left_out={
                 cpu: count for cpu, count in left_out.items() if count > 0 and cpu in end.sequences
             },
-            lost={cause: count for cause, count in lost.items() if count > 0},
-            lost_results=_reduced(end.lost_results, dropped),
+            lost=lost,
+            lost_results=lost_results,
         )
+
+    def _lost(self, end: End) -> dict[str, int] | None:
+        """Count what is in the gaps that are kept, and what the recorder counted beyond gaps."""
+        kept = cause_counts(self._gaps)
+        own = self._own(end)
+        most = None if own is None else added(one.lost for one in own)
+        if end.lost is None:
+            return most if most == kept else None
+        beyond = Counter(end.lost)
+        beyond.subtract(cause_counts(self._source.gaps))
+        for cause, count in beyond.items():
+            kept[cause] += count if most is None else min(count, most.get(cause, 0))
+        return {cause: count for cause, count in kept.items() if count > 0}
+
+    def _own(self, end: End) -> list[End] | None:
+        """Return the ends of the origins that are kept, where others are not and it tells."""
+        origins = self._source.header.origins
+        if not self._gone or len(end.origins) != len(origins):
+            return None
+        told = zip(origins, end.origins, strict=True)
+        return [one for origin, one in told if origin not in self._gone]
+
+    def _lost_results(self, end: End, seen: Seen) -> Mapping[str, int] | None:
+        """Return how many results of what is kept were lost; None where that is not known."""
+        lost, own = end.lost_results, self._own(end)
+        if lost is None and own is not None:
+            told = added(one.lost_results for one in own)
+            return told if told == {} else None
+        if self._all or lost is None or not any(lost.values()):
+            return lost
+        if not self._results_lost and not self._open:
+            return {}
+        if (self._results_lost, self._open) == (seen.results_lost, seen.unfinished):
+            return lost
+        if len(lost) == 1 and sum(lost.values()) == seen.results_lost:
+            return {cause: self._results_lost for cause in lost if self._results_lost}
+        return None
 
     def _told(self, end: End) -> End:
         """Return an end that tells of processes that are asked for."""
@@ -257,20 +306,15 @@ class Excerpt:
         return replace(end, bypassed=tuple(named), warnings=warnings)
 
 
+def _unwarned(header: Header) -> Header:
+    """Return a header without what the user was told, which may name what is left out."""
+    origins = [replace(one, header=replace(one.header, warnings=())) for one in header.origins]
+    return replace(header, warnings=(), origins=tuple(origins))
+
+
 def cause_counts(gaps: Iterable[Gap]) -> Counter[str]:
     """Return how many events were lost, by cause."""
     counts: Counter[str] = Counter()
     for gap in gaps:
         counts[gap.cause] += gap.count
     return counts
-
-
-def _reduced(counts: Mapping[str, int], less: int) -> dict[str, int]:
-    """Take a number away from counts, from the first ones first."""
-    left = {}
-    for cause, count in counts.items():
-        taken = min(count, less)
-        less -= taken
-        if count > taken:
-            left[cause] = count - taken
-    return left

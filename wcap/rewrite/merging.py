@@ -3,7 +3,7 @@
 Each recording keeps CPU numbers of its own: the one that was merged at CPU 8 has its CPU 0 there as
 CPU 8. So sequences, gaps, results and END stay what they are, and an event tells which recording
 it is of. Times are tied to the wall clock by each recording's own anchor, and counted on the clock
-of the first. Memory holds one chunk of each recording.
+of the one that began first. Memory holds one chunk of each recording.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
 from wcap.reader import Capture
 from wcap.rewrite.batches import joined
 from wcap.rewrite.cutting import Kept, Watch, copy, rewriting
-from wcap.rewrite.origins import Shift, merged_end, merged_header
+from wcap.rewrite.origins import Shift, first_clock, merged_end, merged_header
 from wcap.rewrite.recordings import Recording, recordings_of
 from wcap.writer import Target
 
@@ -57,7 +57,7 @@ class Merged(Readable):
         self.version = max(capture.version for capture in captures)
         headers = [one.header for one in self._recordings]
         ends = [one.end for one in self._recordings]
-        clock = headers[0].clock
+        clock = first_clock(headers)
         self._shifts: list[Shift] = []
         first_cpu = self._recordings[0].lowest
         for recording in self._recordings:
@@ -145,7 +145,7 @@ class Merged(Readable):
 
     def _shifted(self, one: Recording, shift: Shift, where: Filter) -> Iterator[Item]:
         volumes = (
-            interleaved([_without_gaps(capture, where) for capture in volume])
+            interleaved([_without_gaps(capture, where) for capture in volume], by_number=True)
             for volume in one.volumes
         )
         for found in chain.from_iterable(volumes):
@@ -164,11 +164,12 @@ def _without_gaps(capture: Capture, where: Filter) -> Iterator[Item]:
     return (found for found in capture.stream(where) if not isinstance(found, Gap))
 
 
-def interleaved(streams: list[Iterator[Item]]) -> Iterator[Item]:
+def interleaved(streams: list[Iterator[Item]], *, by_number: bool = False) -> Iterator[Item]:
     """Yield the events of several streams in order of time, as far as each is in order.
 
-    Pieces that lie apart are handed on as they are. Of events at the same time, those of one CPU
-    are put in the order of their numbers.
+    Pieces that lie apart are handed on as they are. Of events at the same time, those of one stream
+    stay in their order, before those of later streams; with ``by_number``, where all are of one
+    recording, those of one CPU are put in the order of their numbers.
     """
     if len(streams) == 1:
         yield from streams[0]
@@ -190,7 +191,7 @@ def interleaved(streams: list[Iterator[Item]]) -> Iterator[Item]:
             for place, piece in sorted(heads.items())
         }
         taken = {place: rows for place, rows in taken.items() if rows}
-        yield _together([_first(heads[place], rows) for place, rows in taken.items()])
+        yield _together([_first(heads[place], rows) for place, rows in taken.items()], by_number)
         waiting = []
         for place, rows in taken.items():
             rest = heads.pop(place).batch
@@ -205,13 +206,13 @@ def _first(piece: Piece, rows: int) -> Piece:
     return piece if rows == len(batch) else Piece(batch.select(slice(0, rows)))
 
 
-def _together(pieces: list[Piece]) -> Piece:
+def _together(pieces: list[Piece], by_number: bool) -> Piece:
     if len(pieces) == 1:
         return pieces[0]
     batches = [piece.batch for piece in pieces]
     columns: list[Any] = [
         np.concatenate([batch.column(name) for batch in batches])
-        for name in ("sequence", "cpu", "time_ns")
+        for name in (("sequence", "cpu", "time_ns") if by_number else ("time_ns",))
     ]
     return Piece(joined(batches, np.lexsort(columns)))
 

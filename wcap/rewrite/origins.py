@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,7 +13,6 @@ from wcap.batch import COLUMNS, Column, EventBatch
 from wcap.chunk_summary import Summary
 from wcap.events import Gap, Process
 from wcap.fields import MAX_INT64
-from wcap.filters import Filter
 from wcap.format import AT_ENTER, MERGED, RECOVERED, Clock, End, Header, Origin
 from wcap.hosts import Hosts
 from wcap.readable import Piece
@@ -96,7 +95,7 @@ def merged_header(
     """Return the header of several recordings; of one it is its own.
 
     Args:
-        headers: of the recordings; the clock of the first is that of all.
+        headers: of the recordings; the clock of the one that began first is that of all.
         shifts: where their CPU numbers begin.
         cpus: how many each has.
     """
@@ -112,15 +111,12 @@ def merged_header(
             done = (*inner.header.rewritten, *header.rewritten)
             of_inner = replace(inner.header, rewritten=done)
             origins.append(Origin(shift.first_cpu + inner.first_cpu, inner.cpus, of_inner))
-    return _summed(origins, _earliest(headers), after)
+    return _summed(origins, first_clock(headers), after)
 
 
-def _earliest(headers: Sequence[Header]) -> Clock:
-    """Return the first clock, tied to the wall clock when the first recording began."""
-    clock = headers[0].clock
-    before_ns = clock.wall_ns - min(header.started_ns for header in headers)
-    before_ns = min(before_ns, clock.clock_ns, clock.wall_ns)
-    return Clock(clock.name, clock.clock_ns - before_ns, clock.wall_ns - before_ns)
+def first_clock(headers: Iterable[Header]) -> Clock:
+    """Return the clock of the recording that began first on the wall clock."""
+    return min(headers, key=lambda header: header.started_ns).clock
 
 
 def _summed(origins: Sequence[Origin], clock: Clock, after: Mapping[int, int]) -> Header:
@@ -189,8 +185,8 @@ def _totals(ends: Sequence[End]) -> End:
         reason=worst[0] if worst else _same(reasons) or MERGED,
         clock_ns=ends[0].clock_ns,
         wall_ns=ends[0].wall_ns,
-        lost=_added(end.lost for end in ends),
-        lost_results=_added(end.lost_results for end in ends),
+        lost=added(end.lost for end in ends),
+        lost_results=added(end.lost_results for end in ends),
         unfollowed=sum(end.unfollowed for end in ends),
         exit_status=_same(end.exit_status for end in ends),
         warnings=tuple(dict.fromkeys(said for end in ends for said in end.warnings)),
@@ -198,46 +194,69 @@ def _totals(ends: Sequence[End]) -> End:
     )
 
 
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def added(counts: Iterable[Mapping[str, int] | None]) -> dict[str, int] | None:
+    """Return sums by cause; None where one of the counts is not known."""
     total: Counter[str] = Counter()
     for count in counts:
+        if count is None:
+            return None
         total.update(count)
     return dict(total)
 
 
-def of_hosts(header: Header, where: Filter) -> Header:
-    """Return a header without the origins whose machines are not wanted."""
-    kept = _wanted(header, where)
-    if len(kept) == len(header.origins):
+def without(header: Header, gone: Collection[Origin]) -> Header:
+    """Return a header that tells nothing of some of its origins."""
+    if not gone:
         return header
-    after = {cpu: last for cpu, last in header.after.items() if _inside(cpu, kept)}
-    if not kept:
-        return Header(header.clock, header.snaplen, header.syscalls, rewritten=header.rewritten)
-    return replace(_summed(kept, header.clock, after), rewritten=header.rewritten)
+    kept = [origin for origin in header.origins if origin not in gone]
+    after = {cpu: last for cpu, last in header.after.items() if not inside(cpu, gone)}
+    if not kept:  # then no time is left to be told either
+        nothing = Clock(header.clock.name, 0, 0)
+        return Header(nothing, 0, (), after=after, rewritten=header.rewritten)
+    clock = first_clock(origin.header for origin in kept)
+    return replace(_summed(kept, clock, after), rewritten=header.rewritten)
 
 
-def end_of_hosts(end: End, header: Header, where: Filter) -> End:
-    """Return an end without the origins whose machines are not wanted."""
-    kept = _wanted(header, where)
-    if len(kept) == len(header.origins) or len(end.origins) != len(header.origins):
+def end_without(end: End, header: Header, gone: Collection[Origin], clock: Clock) -> End:
+    """Return an end that tells nothing of some origins, on the clock of what is left.
+
+    Its ``lost`` and ``lost_results`` stay, for they count what the capture lacks.
+    """
+    if not gone:
         return end
-    own = [one for one, origin in zip(end.origins, header.origins, strict=True) if origin in kept]
-    totals = _totals(own or [replace(end, bypassed=(), unfollowed=0, warnings=())])
+    if len(gone) == len(header.origins):
+        end = End(MERGED, 0, 0, end.sequences, left_out=end.left_out)
+    elif len(end.origins) == len(header.origins):
+        told = zip(header.origins, end.origins, strict=True)
+        left = [(origin, one) for origin, one in told if origin not in gone]
+        end = _end_of(left, end, clock)
+    else:
+        clock_ns = end.clock_ns + header.clock.offset_ns - clock.offset_ns
+        end = replace(end, clock_ns=max(clock_ns, 0))
+    sequences = {cpu: last for cpu, last in end.sequences.items() if not inside(cpu, gone)}
+    return replace(end, sequences=sequences)
+
+
+def _end_of(told: Sequence[tuple[Origin, End]], end: End, clock: Clock) -> End:
+    """Return an end that tells of these recordings what it told of more."""
+    moments = [
+        (one.clock_ns + origin.header.clock.offset_ns - clock.offset_ns, one.wall_ns)
+        for origin, one in told
+    ]
+    clock_ns, wall_ns = max(moments)
+    own = tuple(one for _, one in told)
     return replace(
-        end,
-        reason=totals.reason,
-        sequences={cpu: last for cpu, last in end.sequences.items() if _inside(cpu, kept)},
-        unfollowed=totals.unfollowed,
-        exit_status=totals.exit_status,
-        warnings=totals.warnings,
-        bypassed=totals.bypassed,
-        origins=tuple(own),
+        _totals(own),
+        clock_ns=max(clock_ns, 0),
+        wall_ns=wall_ns,
+        sequences=end.sequences,
+        lost=end.lost,
+        lost_results=end.lost_results,
+        left_out=end.left_out,
+        origins=own,
     )
 
 
-def _wanted(header: Header, where: Filter) -> list[Origin]:
-    return [origin for origin in header.origins if where.may_be_on(origin.header.host)]
-
-
-def _inside(cpu: int, origins: Sequence[Origin]) -> bool:
+def inside(cpu: int, origins: Iterable[Origin]) -> bool:
+    """Whether a CPU number is one of some recordings'."""
     return any(one.first_cpu <= cpu < one.first_cpu + one.cpus for one in origins)

@@ -17,6 +17,8 @@ from wcap.fields import MAX_UINT32
 from wcap.format import RECOVERED, Clock, End, Header, Rewriting, encode_header
 from wcap.reader import Capture
 from wcap.rewrite.excerpt import Seen, cause_counts
+from wcap.rewrite.origins import added
+from wcap.rewrite.overlaps import refuse_overlaps
 
 SPLIT = "split"
 # What the pieces of a split differ in, and which part of a recording it was that was split.
@@ -78,7 +80,7 @@ def recordings_of(captures: Sequence[Capture]) -> list[Recording]:
     """Return the recordings of captures, in the order in which they are given.
 
     Raises:
-        UsageError: a part or a piece stands twice, or parts overlap.
+        UsageError: a part or a piece stands twice, or parts overlap, or an event is in two.
     """
     pieces: dict[object, list[Capture]] = {}
     for capture in captures:
@@ -92,9 +94,11 @@ def recordings_of(captures: Sequence[Capture]) -> list[Recording]:
         key = id(volume)
         if header.part is not None and header.boot_id is not None:
             clock = Clock(header.clock.name, 0, header.clock.offset_ns)
-            key = encode_header(replace(header, clock=clock, part=None, after={}))
+            key = encode_header(replace(header, clock=clock, part=None, after={}, warnings=()))
         parts.setdefault(key, []).append(volume)
-    return [_recording(sorted(one, key=_part)) for one in parts.values()]
+    made = [_recording(sorted(one, key=_part)) for one in parts.values()]
+    refuse_overlaps(captures)
+    return made
 
 
 def _part(volume: _Volume) -> int:
@@ -157,25 +161,27 @@ def _side_by_side(
     left_out.subtract(events)
     for gap in gaps:
         left_out[gap.cpu] -= gap.count
-    results: Counter[str] = Counter()
-    for end in ends:
-        results.update(end.lost_results)
     return replace(
         ends[0],
         left_out={cpu: count for cpu, count in left_out.items() if count > 0},
-        lost=dict(cause_counts(gaps)),
-        lost_results=dict(results),
+        lost=_counted(ends, gaps),
+        lost_results=added(end.lost_results for end in ends),
         bypassed=tuple(dict.fromkeys(found for end in ends for found in end.bypassed)),
         warnings=tuple(dict.fromkeys(said for end in ends for said in end.warnings)),
     )
+
+
+def _counted(ends: Sequence[End], gaps: Iterable[Gap]) -> dict[str, int] | None:
+    """Return how many events were lost, by cause; None where one of the ends does not tell."""
+    return None if any(end.lost is None for end in ends) else dict(cause_counts(gaps))
 
 
 def _recording(volumes: list[_Volume]) -> Recording:
     first, last = volumes[0], volumes[-1]
     gaps = [gap for volume in volumes for gap in volume.gaps]
     missing: list[str] = []
-    for before, after in pairwise(volumes):
-        between = list(_between(before, after))
+    for place, (before, after) in enumerate(pairwise(volumes), 1):
+        between = list(_between(volumes[:place], volumes[place:]))
         gaps += between
         if between or _part(after) > _part(before) + 1:
             lost = sum(gap.count for gap in between)
@@ -191,17 +197,16 @@ def _recording(volumes: list[_Volume]) -> Recording:
     end = last.end
     if len(volumes) > 1:
         left_out: Counter[int] = Counter()
-        results: Counter[str] = Counter()
-        for volume in volumes:
-            left_out.update(volume.end.left_out)
-            results.update(volume.end.lost_results)
+        ends = [volume.end for volume in volumes]
+        for one in ends:
+            left_out.update(one.left_out)
         cut_short = any(volume.end.reason == RECOVERED for volume in volumes)
         end = replace(
             end,
             reason=RECOVERED if cut_short else end.reason,
             left_out=dict(left_out),
-            lost=dict(cause_counts(gaps)),
-            lost_results=dict(results),
+            lost=_counted(ends, gaps),
+            lost_results=added(one.lost_results for one in ends),
         )
     made = Recording(
         [volume.captures for volume in volumes],
@@ -229,11 +234,9 @@ def _elsewhere(first: _Volume, last: _Volume) -> Iterable[str]:
         yield f"{last.captures[-1].name}: the recording went on after part {_part(last)}, not here"
 
 
-def _between(before: _Volume, after: _Volume) -> Iterable[Gap]:
+def _between(earlier: Sequence[_Volume], later: Sequence[_Volume]) -> Iterable[Gap]:
     """Yield the numbers that are neither in a part nor in the next one at hand."""
-    offset_ns = before.header.clock.offset_ns
-    last_ns = after.header.clock.wall_ns
-    first_ns = min(before.end.clock_ns + offset_ns, last_ns)
+    before, after = earlier[-1], later[0]
     for cpu in sorted({*before.end.sequences, *after.header.after}):
         reached, begins = before.end.sequences.get(cpu, 0), after.header.after.get(cpu, 0)
         if begins < reached:
@@ -244,7 +247,42 @@ def _between(before: _Volume, after: _Volume) -> Iterable[Gap]:
             )
         if begins > reached:
             count = begins - reached
+            last_ns = _first_after(later, cpu)
+            first_ns = min(_last_before(earlier, cpu), last_ns)
             yield Gap(cpu, reached + 1, begins, count, first_ns, last_ns, MISSING_PART)
+
+
+def _last_before(earlier: Sequence[_Volume], cpu: int) -> int:
+    """Return when the last event of a CPU was, wall clock; without one, when recording began."""
+    for volume in reversed(earlier):
+        moments = [*_edges(volume, cpu, last=True)]
+        if moments:
+            return max(moments)
+    return earlier[0].header.clock.wall_ns
+
+
+def _first_after(later: Sequence[_Volume], cpu: int) -> int:
+    """Return when the first event of a CPU was, wall clock; without one, when recording ended."""
+    for volume in later:
+        moments = [*_edges(volume, cpu, last=False)]
+        if moments:
+            return min(moments)
+    return later[-1].end.clock_ns + later[-1].header.clock.offset_ns
+
+
+def _edges(volume: _Volume, cpu: int, *, last: bool) -> Iterable[int]:
+    """Yield when each capture of a volume has its last event of a CPU, or its first."""
+    for capture in volume.captures:
+        found = [
+            (row[2] if last else row[1], index)
+            for index, summary in capture.numbered_summaries()
+            for row in summary.sequences
+            if row[0] == cpu
+        ]
+        batch = capture.batch_at((max(found) if last else min(found))[1]) if found else None
+        if batch is not None:
+            moments = batch.time_ns[batch.cpu == cpu]
+            yield int(moments[-1] if last else moments[0])
 
 
 def _share_results(made: Recording, volumes: Sequence[_Volume]) -> None:
