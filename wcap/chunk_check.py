@@ -125,7 +125,7 @@ def _table_faults(batch: EventBatch, header: Header) -> Iterator[Fault]:
 def _flag_faults(batch: EventBatch, header: Header, minor: int) -> Iterator[Fault]:
     flags, captured, count = batch.flags, batch.captured, batch.count
     unknown = int(np.bitwise_or.reduce(flags)) & ~_KNOWN_FLAGS
-    if unknown and minor <= FORMAT_VERSION[1]:
+    if unknown and minor <= FORMAT_VERSION[1] and not header.rewritten:  # W16 keeps a source's bits
         yield Fault(f"flags have reserved bits: {unknown:#x}", "5.3")
     more = captured > count
     short = captured < count
