@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from kernel.support import PATIENCE_SECONDS, Puppet, python, record
+from kernel.support import PATIENCE_SECONDS, Puppet, Recorder, python, record
 
 pytestmark = pytest.mark.kernel
 
@@ -345,3 +346,37 @@ for n in range(1009):
 
     assert [event.returned for event in done.events] == list(range(1009))
     assert (sum(done.end.sequences.values()), done.gaps) == (1009, [])
+
+
+def test_a_child_with_the_number_of_a_process_that_was_passed_over_is_recorded(tmp_path):
+    on_one_cpu = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    number_file = tmp_path / "number"
+    workload = f"""
+number = int(open({str(number_file)!r}).read())
+child = 0
+while child != number:
+    with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+        last.write(str(number - 1))
+    child = os.fork()
+    if child == 0:
+        os.write(null, b"%d again" % os.getpid())
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+    with (
+        Puppet(on_one_cpu + workload) as puppet,
+        Recorder("-p", str(puppet.pid), "-f", output=tmp_path / "run.wcap") as recorder,
+    ):
+        recorder.wait_until_recording()
+        with subprocess.Popen(
+            python(on_one_cpu + "for n in range(100): os.write(null, b'passed over')")
+        ) as other:
+            pass
+        number_file.write_text(str(other.pid))
+        puppet.perform()
+        recorder.signal(signal.SIGINT)
+        recorded = recorder.finish()
+
+    assert b"%d again" % other.pid in recorded.payloads
+    assert b"passed over" not in recorded.payloads

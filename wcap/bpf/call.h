@@ -38,14 +38,19 @@ static u64 (*registers_of)(u64 task) __attribute__((const)) = (void *)175;
 #endif
 
 /* Whether the current task, which makes a call, is recorded. A thread that calls again is not
- * looked for again where the answer is steady. */
-static __always_inline bool wanted_here(const struct cpu_state *state, u64 pid_tgid)
+ * looked for again where the answer is steady; on_new_task makes one that was passed over a target. */
+static __always_inline bool wanted_here(struct cpu_state *state, u64 pid_tgid)
 {
 #ifdef STEADY
 	if (state->active == pid_tgid)
 		return true;
-#endif
+	if (wanted(pid_tgid))
+		return true;
+	state->passed = pid_tgid;
+	return false;
+#else
 	return wanted(pid_tgid);
+#endif
 }
 
 #ifdef LOSSLESS
@@ -101,7 +106,7 @@ static __always_inline struct cpu_state *chosen(u32 fd)
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
 
-	if (!state || has_come_to(PHASE_ENDING))
+	if (!state || state->passed == pid_tgid || has_come_to(PHASE_ENDING))
 		return NULL;
 	if (!fd_wanted(fd) || !wanted_here(state, pid_tgid)) {
 		state->active = 0;

@@ -8,7 +8,7 @@ int on_exit(struct sys_exit *context)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct cpu_state *state = state_here();
-	if (!state || has_come_to(PHASE_ENDED))
+	if (!state || state->passed == pid_tgid || has_come_to(PHASE_ENDED))
 		return PASS;
 	if (!has_begun(state, pid_tgid))
 		return PASS;

@@ -19,6 +19,14 @@ int on_new_task(struct tracepoint__task__task_newtask *args)
 	struct losses *lost = targets.update(&child, &yes) ? losses_here() : NULL;
 	if (lost)
 		lost->follows++;
+	/* Some thread that was passed over may have had its number. */
+	for (int cpu = 0; cpu < CPUS; cpu++) {
+		int key = cpu;
+		struct cpu_state *state = cpus.lookup(&key);
+
+		if (state && state->passed >> 32 == child)
+			state->passed = 0;
+	}
 	return PASS;
 }
 #endif

@@ -131,6 +131,7 @@ struct cpu_state {
 	u64 sequence;
 	u64 last_tgid; /* whose process record was sent already */
 	u64 active;    /* who entered a call here last, if it is wanted: pid_tgid, or 0 */
+	u64 passed;    /* a thread that is not recorded: pid_tgid, or 0 */
 	u64 targets;   /* how many were numbered here */
 	struct call call;
 	struct gather gather;
