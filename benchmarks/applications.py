@@ -28,7 +28,7 @@ from benchmarks.programs import (
     free_port,
     give_away,
 )
-from benchmarks.tracers import TRACERS, Tracer
+from benchmarks.tracers import Tracer
 
 _PATIENCE_SECONDS = 120
 _SERVING_SECONDS = 20
@@ -71,7 +71,16 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much the programs have to do: rounds, requests to redis, seconds of requests to nginx."""
+    """How much the programs have to do.
+
+    Attributes:
+        tracers: under which they run.
+        rounds: of each.
+        requests: to redis.
+        seconds: of requests to nginx.
+    """
+
+    tracers: Sequence[Tracer]
 
     rounds: int
     requests: int
@@ -92,7 +101,7 @@ def measure(folder: Path, load: Load, say: Callable[[str], None]) -> list[Applic
         asked = isinstance(program, Server)
         rows = [
             Application(program.name, one.name, asked, problem=missing or one.recorder.absence)
-            for one in TRACERS
+            for one in load.tracers
         ]
         found += rows
         if missing is None:
@@ -114,7 +123,7 @@ def _in_turn(
     give_away(folder)
     for number in range(1, load.rounds + 1):
         say(f"{program.name}: round {number} of {load.rounds}")
-        for tracer, row in zip(TRACERS, rows, strict=True):
+        for tracer, row in zip(load.tracers, rows, strict=True):
             if row.problem is not None:
                 continue
             output = folder.with_name("output")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import applications, bystanders, endurance, readers, recording
+from benchmarks import applications, bystanders, endurance, readers, recording, tracers
 from benchmarks.launch import MeasurementError
 from benchmarks.machine import Machine
 from benchmarks.measured import Results
@@ -59,7 +59,7 @@ FULL = Extent(
     together=20,
     lossless=10,
     idle=20,
-    load=applications.Load(rounds=3, requests=100_000, seconds=3),
+    load=applications.Load(tracers.ALL, rounds=3, requests=100_000, seconds=3),
     lines=1_000_000,
     large=True,
 )
@@ -72,7 +72,7 @@ QUICK = Extent(
     together=2,
     lossless=1,
     idle=2,
-    load=applications.Load(rounds=1, requests=10_000, seconds=1),
+    load=applications.Load(tracers.FEW, rounds=1, requests=10_000, seconds=1),
     lines=100_000,
     large=False,
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.launch import MeasurementError, last_line
 
 USER = "nobody"
-_SOURCES, _FUNCTIONS = 30, 40
+_SOURCES, _FUNCTIONS = 30, 20
 _FILES, _COMMITS = 1_000, 4
 _CLIENTS = 8
 _PATIENCE_SECONDS = 60
