@@ -11,11 +11,19 @@ from benchmarks import applications, bystanders, endurance, readers, recording, 
 from benchmarks.launch import MeasurementError
 from benchmarks.machine import Machine
 from benchmarks.measured import Results
-from benchmarks.recorders import PRINCIPAL, RECORDERS, WCAP_WHOLE, Recorder
+from benchmarks.recorders import FEW, PRINCIPAL, RECORDERS, WCAP_WHOLE, Recorder
 from benchmarks.workload import SIZES, Workload, compile_writer
 
 PARTS = ("recorders", "sizes", "long", "idle", "programs", "readers")
+# Longer payloads are cut by default.
 _WHOLE_FROM = 4096
+# What is compared besides one writer of 64 bytes to /dev/null.
+WORKLOADS = (
+    *(Workload(size) for size in SIZES if size != Workload().size),
+    *(Workload(size, threads=2) for size in SIZES),
+    *(Workload(sink=sink) for sink in ("pipe", "file", "tcp")),
+)
+FEW_WORKLOADS = (Workload(4096), Workload(65536), Workload(threads=2), Workload(sink="tcp"))
 _Say = Callable[[str], None]
 
 
@@ -26,6 +34,8 @@ class Extent:
     Attributes:
         rounds: in which each recorder and each reader has its turn.
         writes: of the fast recorders in a round.
+        workloads: whose sizes, writers and descriptors are compared.
+        principal: the recorders that are compared so.
         size_rounds: of the sizes.
         size_writes: of the fast recorders in such a round.
         alone: seconds of a long recording of one writer.
@@ -39,6 +49,8 @@ class Extent:
 
     rounds: int
     writes: int
+    workloads: Sequence[Workload]
+    principal: Sequence[Recorder]
     size_rounds: int
     size_writes: int
     alone: float
@@ -53,6 +65,8 @@ class Extent:
 FULL = Extent(
     rounds=5,
     writes=1_000_000,
+    workloads=WORKLOADS,
+    principal=PRINCIPAL,
     size_rounds=2,
     size_writes=400_000,
     alone=60,
@@ -66,10 +80,12 @@ FULL = Extent(
 QUICK = Extent(
     rounds=1,
     writes=150_000,
+    workloads=FEW_WORKLOADS,
+    principal=FEW,
     size_rounds=1,
     size_writes=20_000,
-    alone=2,
-    together=2,
+    alone=1,
+    together=1,
     lossless=1,
     idle=2,
     load=applications.Load(tracers.FEW, rounds=1, requests=10_000, seconds=1),
@@ -107,18 +123,10 @@ def measure(
     return results
 
 
-def workloads() -> list[Workload]:
-    """Return the workloads whose cost is compared beside that of one writer of 64 bytes."""
-    return [
-        *(Workload(size) for size in SIZES),
-        *(Workload(size, threads=2) for size in SIZES),
-        *(Workload(sink=sink) for sink in ("pipe", "file", "tcp")),
-    ]
-
-
-def principal(workload: Workload) -> Sequence[Recorder]:
+def _compared(workload: Workload, extent: Extent) -> Sequence[Recorder]:
     """Return the recorders that are compared for such a workload."""
-    return (*PRINCIPAL, WCAP_WHOLE) if workload.size > _WHOLE_FROM else PRINCIPAL
+    cut = workload.size > _WHOLE_FROM
+    return (*extent.principal, WCAP_WHOLE) if cut else extent.principal
 
 
 def _recorders(results: Results, _: Path, writer: Path, extent: Extent, say: _Say) -> None:
@@ -131,13 +139,13 @@ def _sizes(results: Results, _: Path, writer: Path, extent: Extent, say: _Say) -
     results.sizes = [
         recording.in_turn(
             workload,
-            principal(workload),
+            _compared(workload, extent),
             writer,
             rounds=extent.size_rounds,
             writes=extent.size_writes,
             say=say,
         )
-        for workload in workloads()
+        for workload in extent.workloads
     ]
 
 

@@ -201,5 +201,6 @@ RECORDERS = (
     STRACE,
     STRACE_SECCOMP,
 )
-# Those whose cost is shown for several sizes, descriptors and numbers of writers.
+# Those that are compared at other sizes, and a few of them in short runs.
 PRINCIPAL = (BARE, FLOOR, WCAP_RECORD, WCAP_EXIT, BPFTRACE, STRACE_SECCOMP)
+FEW = (BARE, WCAP_RECORD, STRACE_SECCOMP)
