@@ -13,6 +13,7 @@ import wcap
 from benchmarks import report
 from benchmarks.launch import MeasurementError
 from benchmarks.machine import describe
+from benchmarks.measured import Results
 from benchmarks.parts import FULL, PARTS, QUICK, measure
 
 _SAVED = Path(__file__).with_name("results")
@@ -22,24 +23,26 @@ def main() -> int:
     """Run the benchmark and return its exit status, which does not depend on the goals."""
     options = _parser().parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed wcap has its bytecode
+    results = Results(describe(), quick=options.quick)
+    extent = QUICK if options.quick else FULL
+    status = 0
     try:
         with tempfile.TemporaryDirectory() as place:
-            results = measure(
-                Path(place), describe(), options.only, QUICK if options.quick else FULL, _say
-            )
-        print(report.as_text(results), end="", flush=True)
-        text = json.dumps(report.as_json(results), indent=1, ensure_ascii=False) + "\n"
-        if options.json is not None:
-            options.json.write_text(text)
-        if options.save:
-            _SAVED.mkdir(exist_ok=True)
-            (_SAVED / f"{wcap.__version__}.json").write_text(text)
-    except (MeasurementError, OSError) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
+            measure(results, Path(place), options.only, extent, _say)
     except KeyboardInterrupt:
-        return 130
-    return 0
+        _say("interrupted: this is what was measured until then")
+        status = 130
+    except (MeasurementError, OSError) as error:
+        _say(str(error))
+        status = 1
+    print(report.as_text(results), end="", flush=True)
+    text = json.dumps(report.as_json(results), indent=1, ensure_ascii=False) + "\n"
+    if options.json is not None:
+        options.json.write_text(text)
+    if options.save and status == 0:
+        _SAVED.mkdir(exist_ok=True)
+        (_SAVED / f"{wcap.__version__}.json").write_text(text)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

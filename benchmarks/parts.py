@@ -9,7 +9,6 @@ from pathlib import Path
 
 from benchmarks import applications, bystanders, endurance, readers, recording, tracers
 from benchmarks.launch import MeasurementError
-from benchmarks.machine import Machine
 from benchmarks.measured import Results
 from benchmarks.recorders import FEW, PRINCIPAL, RECORDERS, WCAP_WHOLE, Recorder
 from benchmarks.workload import SIZES, Workload, compile_writer
@@ -95,14 +94,20 @@ QUICK = Extent(
 
 
 def measure(
-    folder: Path, machine: Machine, parts: Sequence[str], extent: Extent, say: _Say
-) -> Results:
-    """Measure the parts in a folder that is empty; what cannot be is named in the results.
+    results: Results, folder: Path, parts: Sequence[str], extent: Extent, say: _Say
+) -> None:
+    """Measure the parts, and put each into the results when it is done.
+
+    Args:
+        results: to be filled; they name what cannot be measured.
+        folder: an empty one.
+        parts: some of `PARTS`.
+        extent: how much of each.
+        say: is told what is going on.
 
     Raises:
         MeasurementError: no capture could be made to be read.
     """
-    results = Results(machine, quick=extent is QUICK)
     folder.chmod(0o711)  # an ordinary user's programs run below it
     writer: Path | None = None
     recording_parts = [part for part in parts if part != "readers"]
@@ -120,7 +125,6 @@ def measure(
         say("making captures to read")
         to_time = readers.prepare(folder, writer, extent.lines, large=extent.large)
         results.readers = readers.time_readers(to_time, rounds=extent.rounds, say=say)
-    return results
 
 
 def _compared(workload: Workload, extent: Extent) -> Sequence[Recorder]:
