@@ -28,7 +28,8 @@ check: setup  ## formatting, lint, types and layers
 	$(python) -m mypy
 	.venv/bin/lint-imports
 
-bench: setup  ## measure recording and reading; takes minutes
+bench: setup  ## measure recording and reading beside other tools; takes twenty minutes, with BENCH=--quick three
+	@scripts/install-programs peers
 	$(python) -m benchmarks $(BENCH)
 
 fuzz: setup  ## read mutated captures for SECONDS=600 and look for what a reader must not do

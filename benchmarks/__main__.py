@@ -1,92 +1,78 @@
-"""`python -m benchmarks`: measure, and print one table."""
+"""`python -m benchmarks`: measure, and print one table after the other."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine, readers, recording, report
+import wcap
+from benchmarks import report
 from benchmarks.launch import MeasurementError
-from benchmarks.recorders import RECORDERS
-from benchmarks.results import Results
+from benchmarks.machine import describe
+from benchmarks.measured import Results
+from benchmarks.parts import FULL, PARTS, QUICK, measure
 
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much is measured.
-
-    Attributes:
-        rounds: in which each recorder and each reader has its turn.
-        writes: of the fast recorders in a round.
-        seconds: of the long recording.
-        lines: printed by each reader that prints.
-    """
-
-    rounds: int
-    writes: int
-    seconds: int
-    lines: int
-
-
-FULL = Extent(rounds=5, writes=1_000_000, seconds=60, lines=1_000_000)
-QUICK = Extent(rounds=3, writes=150_000, seconds=4, lines=200_000)
+_SAVED = Path(__file__).with_name("results")
 
 
 def main() -> int:
     """Run the benchmark and return its exit status, which does not depend on the goals."""
+    options = _parser().parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed wcap has its bytecode
+    results = Results(describe(), quick=options.quick)
+    extent = QUICK if options.quick else FULL
+    status = 0
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            measure(results, Path(place), options.only, extent, _say)
+    except KeyboardInterrupt:
+        _say("interrupted: this is what was measured until then")
+        status = 130
+    except (MeasurementError, OSError) as error:
+        _say(str(error))
+        status = 1
+    print(report.as_text(results), end="", flush=True)
+    text = json.dumps(report.as_json(results), indent=1, ensure_ascii=False) + "\n"
+    if options.json is not None:
+        options.json.write_text(text)
+    if options.save and status == 0:
+        _SAVED.mkdir(exist_ok=True)
+        (_SAVED / f"{wcap.__version__}.json").write_text(text)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what recording and reading cost, beside other tools found here. "
-        "Recording needs root. Takes about three minutes; leave the machine alone meanwhile.",
+        "Recording needs root. Takes about twenty minutes; leave the machine alone meanwhile.",
     )
-    parser.add_argument("--quick", action="store_true", help="under a minute, and less exact")
+    parser.add_argument("--quick", action="store_true", help="three minutes, and less exact")
+    parser.add_argument(
+        "--only", type=parts_of, metavar="PART,…", default=PARTS, help=f"of {', '.join(PARTS)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE too")
-    options = parser.parse_args()
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed wcap has its bytecode
-    try:
-        results = measure(QUICK if options.quick else FULL)
-        print(report.as_text(results), end="", flush=True)
-        if options.quick:
-            _say("these were short runs: starting and ending weighs more than in a full one")
-        if options.json is not None:
-            text = json.dumps(report.as_json(results), indent=2, ensure_ascii=False)
-            options.json.write_text(text + "\n")
-    except (MeasurementError, subprocess.TimeoutExpired, OSError) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    parser.add_argument(
+        "--save", action="store_true", help="write them to benchmarks/results/VERSION.json too"
+    )
+    return parser
 
 
-def measure(extent: Extent) -> Results:
-    """Measure everything in a folder that is removed afterwards.
+def parts_of(given: str) -> tuple[str, ...]:
+    """Read the names of parts, separated by commas.
 
     Raises:
-        MeasurementError: the workload or a reader of wcap failed.
+        argparse.ArgumentTypeError: one of them is none.
     """
-    described = machine.describe()
-    with tempfile.TemporaryDirectory() as place:
-        writer = recording.compile_writer(Path(place))
-        outcomes = recording.in_turn(
-            RECORDERS, writer, rounds=extent.rounds, writes=extent.writes, say=_say
-        )
-        _say(f"wcap record for {extent.seconds} s")
-        try:
-            long_run = recording.for_long(writer, extent.seconds)
-        except MeasurementError as error:
-            _say(f"not recorded: {error}")
-            long_run = None
-        _say("making captures to read")
-        to_time = readers.prepare(Path(place), writer, extent.lines)
-        readings = readers.time_readers(to_time, rounds=extent.rounds, say=_say)
-    return Results(described, outcomes, long_run, readings)
+    names = tuple(given.split(","))
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(PARTS)} expected, {unknown[0]!r} found")
+    return names
 
 
 def _say(remark: str) -> None:

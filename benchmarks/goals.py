@@ -1,112 +1,137 @@
-"""What wcap is to reach, each judged by what one run of the benchmark has measured."""
+"""What wcap is to reach, each judged by what one run of the benchmark has measured.
+
+What a call costs is judged by the CPU time of whoever makes it, and a reader by its own: others
+on the machine disturb that least. Where a machine is quiet it is the time that passes.
+"""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from benchmarks.figures import growth, median_ratio
-from benchmarks.recorders import BPFTRACE, BPFTRACE_BUFFERED, STRACE, WCAP_RECORD, Recorder
-from benchmarks.recording import LongRun
-from benchmarks.results import Results
+from benchmarks.application_goals import judge_applications
+from benchmarks.bystanders import filters, median_ready, over_empty
+from benchmarks.endurance import SIZES
+from benchmarks.goal import Goal, at_most
+from benchmarks.measured import Results
+from benchmarks.reader_goals import judge_readers
+from benchmarks.recorders import EMPTY, WCAP_EXIT, WCAP_LOSSLESS, WCAP_RECORD, Recorder
+from benchmarks.recording import Comparison, Run, described
+from benchmarks.workload import Workload
 
 # Memory is flat if the last quarter of a long recording needs no more than this of the second.
 _FLAT = 1.05
 # In less time buffers are still filling after the first quarter.
 _LONG_NS = 30_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Something to reach: what, the limit, and what was found.
-
-    ``found`` and ``reached`` are None when what it takes to judge was not measured.
-    """
-
-    what: str
-    limit: str
-    found: str | None = None
-    reached: bool | None = None
+# A call that costs more than this under wcap than under empty probes pays for wcap.
+_MEASURABLE = 1.05
+_MOST_LOST = 0.05
+_MOST_MEMORY = 200_000_000
 
 
 def judge(results: Results) -> list[Goal]:
     """Judge every goal."""
     return [
-        _nothing_lost(results),
-        _cost(results, BPFTRACE, 1 / 4),
-        _cost(results, BPFTRACE_BUFFERED, 1 / 4),
-        _cost(results, STRACE, 1 / 50),
-        _recorder_time(results.long_run),
-        _memory(results.long_run),
-        _show(results),
-        _stats(results),
-        _at_most(results, "wcap --help", 0.3),
-        _at_most(results, "wcap info", 0.5),
+        _floor(results, WCAP_EXIT, 1.25),
+        _floor(results, WCAP_RECORD, 1.8),
+        *(_not_matching(results, name) for name in filters()),
+        *(_other_call(results, name) for name in filters()),
+        *(_lost(results, size, 1, WCAP_RECORD, 0) for size in SIZES),
+        *(_lost(results, size, 2, WCAP_RECORD, _MOST_LOST) for size in SIZES),
+        *(_lost(results, size, writers, WCAP_LOSSLESS, 0) for writers in (1, 2) for size in SIZES),
+        _recorder_time(results, WCAP_RECORD, 0.8),
+        _recorder_time(results, WCAP_EXIT, 0.6),
+        *_idle(results),
+        _growth(results),
+        _peak(results),
+        _stored(results),
+        *judge_applications(results.applications),
+        *judge_readers(results),
     ]
 
 
-def _nothing_lost(results: Results) -> Goal:
-    what, limit = "events missing from any recording of wcap", "0"
-    runs = [*results.runs(WCAP_RECORD)]
-    if results.long_run is not None:
-        runs.append(results.long_run.run)
-    if not runs:
+def _floor(results: Results, recorder: Recorder, most: float) -> Goal:
+    compared = results.recorders
+    found = None if compared is None else compared.times_floor(recorder.name)
+    return at_most(f"what {recorder.name} adds, to counting", found, most, "{:.2f}")
+
+
+def _not_matching(results: Results, name: str) -> Goal:
+    compared = _of_bystanders(results, "write")
+    found = None if compared is None else compared.times_floor(name, EMPTY)
+    return at_most(f"what {name}, adds to a write, to empty probes", found, 1.1, "{:.2f}")
+
+
+def _other_call(results: Results, name: str) -> Goal:
+    compared = _of_bystanders(results, "getppid")
+    found = None if compared is None else over_empty(compared, name)
+    return at_most(f"getppid under {name}, to empty probes", found, _MEASURABLE, "{:.2f}")
+
+
+def _of_bystanders(results: Results, call: str) -> Comparison | None:
+    found = results.bystanders.comparisons if results.bystanders else []
+    return next((one for one in found if one.workload.call == call), None)
+
+
+def _lost(results: Results, size: int, writers: int, recorder: Recorder, most: float) -> Goal:
+    workload = Workload(size, threads=writers)
+    what = f"lost by {recorder.name} of {described(workload)}"
+    limit = f"at most {100 * most:.0f} %" if most else "0"
+    run = next(
+        (
+            one.run
+            for one in results.long_runs
+            if one.run and one.workload == workload and one.recorder == recorder.name
+        ),
+        None,
+    )
+    if run is None:
         return Goal(what, limit)
-    writes = sum(run.writes for run in runs)
-    # What a recorder says that it lost, and what it has, must each say the same.
-    missing = max(writes - sum(run.kept or 0 for run in runs), sum(run.lost or 0 for run in runs))
-    return Goal(what, limit, f"{missing:,} of {writes:,}", missing == 0)
+    share = run.missing / run.writes
+    found = f"{100 * share:.1f} % of {run.writes:,}" if run.missing else f"0 of {run.writes:,}"
+    return Goal(what, limit, found, share <= most)
 
 
-def _cost(results: Results, peer: Recorder, most: float) -> Goal:
-    what = f"a write recorded by wcap, to one under {peer.name}"
-    limit = f"at most 1/{1 / most:.0f}"
-    ours, theirs = results.runs(WCAP_RECORD), results.runs(peer)
-    if not ours or not theirs:
-        return Goal(what, limit)
-    ratio = median_ratio([run.ns_a_write for run in ours], [run.ns_a_write for run in theirs])
-    return Goal(what, limit, f"1/{1 / ratio:.1f}", ratio <= most)
+def _recorder_time(results: Results, recorder: Recorder, most_us: float) -> Goal:
+    times = [run.recorder_ns_an_event for run in _runs(results, recorder)]
+    known = [time / 1_000 for time in times if time is not None]
+    found = statistics.median(known) if known else None
+    return at_most(f"CPU time of {recorder.name} for an event", found, most_us, "{:.2f} µs")
 
 
-def _recorder_time(long_run: LongRun | None) -> Goal:
-    what, limit = "CPU time of a long recording, by its events", "at most 1.5 µs"
-    time_ns = None if long_run is None else long_run.run.recorder_ns_an_event
-    if time_ns is None:
-        return Goal(what, limit)
-    return Goal(what, limit, f"{time_ns / 1_000:.2f} µs", time_ns <= 1_500)
+def _idle(results: Results) -> Iterator[Goal]:
+    found = results.bystanders
+    share = None if found is None or found.idle_share is None else 100 * found.idle_share
+    yield at_most("CPU time of wcap with nobody to record", share, 0.5, "{:.2f} % of a core")
+    ready = None if found is None else median_ready(found)
+    yield at_most("from the start until wcap records", ready, 0.7, "{:.2f} s")
 
 
-def _memory(long_run: LongRun | None) -> Goal:
+def _growth(results: Results) -> Goal:
+    grown = [
+        one.grown
+        for one in results.long_runs
+        if one.run and one.run.elapsed_ns >= _LONG_NS and one.grown is not None
+    ]
     what = "memory of a long recording, its last quarter to its second"
-    limit = f"at most {_FLAT}"
-    if long_run is None or long_run.run.elapsed_ns < _LONG_NS:
-        return Goal(what, limit)
-    grown = growth(long_run.memory_bytes)
-    return Goal(what, limit, f"{grown:.3f}", grown <= _FLAT)
+    return at_most(what, max(grown, default=None), _FLAT, "{:.3f}")
 
 
-def _show(results: Results) -> Goal:
-    what, limit = "lines a second of wcap show, to those of perf script", "at least 1"
-    ours, theirs = results.reading("wcap show"), results.reading("perf script")
-    if ours is None or theirs is None:
-        return Goal(what, limit)
-    ratio = median_ratio(ours.rates, theirs.rates)
-    return Goal(what, limit, f"{ratio:.2f}", ratio >= 1)
+def _peak(results: Results) -> Goal:
+    runs = [one.run for one in results.long_runs if one.recorder == WCAP_RECORD.name and one.run]
+    runs += _runs(results, WCAP_RECORD)
+    found = max((run.memory.highest for run in runs if run.memory), default=None)
+    most = _MOST_MEMORY / 1e6
+    megabytes = None if found is None else found / 1e6
+    return at_most("memory of wcap record besides its buffer", megabytes, most, "{:.0f} MB")
 
 
-def _stats(results: Results) -> Goal:
-    what, limit = "events a second of wcap stats", "at least 10 M"
-    reading = results.reading("wcap stats")
-    if reading is None:
-        return Goal(what, limit)
-    millions = statistics.median(reading.rates) / 1e6
-    return Goal(what, limit, f"{millions:.1f} M", millions >= 10)
+def _stored(results: Results) -> Goal:
+    sizes = [run.bytes_an_event for run in _runs(results, WCAP_RECORD)]
+    known = [size for size in sizes if size is not None]
+    found = statistics.median(known) if known else None
+    return at_most("bytes that wcap record stores of an event", found, 2.5, "{:.2f}")
 
 
-def _at_most(results: Results, name: str, seconds: float) -> Goal:
-    what, limit = f"time of {name}", f"at most {seconds} s"
-    reading = results.reading(name)
-    if reading is None:
-        return Goal(what, limit)
-    median = statistics.median(reading.seconds)
-    return Goal(what, limit, f"{median:.2f} s", median <= seconds)
+def _runs(results: Results, recorder: Recorder) -> list[Run]:
+    return [] if results.recorders is None else results.recorders.runs(recorder)

@@ -1,20 +1,20 @@
-"""A recorder launched with the writer under it, bounded in time, and what it cost in CPU time."""
+"""A recorder launched with the workload under it, or beside it, bounded in time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
-import select
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-_SAMPLE_SECONDS = 0.25
+# A recorder that lost events says so with its exit status; it is no failure of the measurement.
+_GOOD_STATUSES = (0, 3)
 
 
 class MeasurementError(Exception):
@@ -22,7 +22,7 @@ class MeasurementError(Exception):
 
 
 class Launched:
-    """A recorder, and the writer under it, which has its standard input and output.
+    """A recorder, and the workload under it, which has its standard input and output.
 
     Attributes:
         pid: of the recorder.
@@ -36,34 +36,49 @@ class Launched:
         self._gate, self._reports = process.stdin, process.stdout
         self._errors = errors
 
-    def await_writer(self) -> None:
-        """Wait until the writer is ready, which the recorder then is as well.
+    def await_workload(self) -> int:
+        """Wait until the workload is ready, which the recorder then is as well.
+
+        Returns:
+            The workload's process id.
 
         Raises:
-            MeasurementError: the recorder ended without starting the writer.
+            MeasurementError: the recorder ended without starting it.
         """
         for line in self._reports:
-            if line == b"ready\n":
-                return
+            if line.startswith(b"ready "):
+                return int(line.split()[1])
         raise self._failure()
 
-    def let_write(self, sample: Callable[[int], None] | None) -> str:
-        """Open the writer's gate, and return its report.
-
-        Args:
-            sample: called with the recorder's process id several times a second meanwhile.
+    def open_gate(self) -> str:
+        """Let the workload begin, and return what it reports at its end.
 
         Raises:
-            MeasurementError: the writer ended without a report.
+            MeasurementError: it ended without a report.
         """
-        self._gate.write(b"!")
-        if sample is not None:
-            while not select.select([self._reports], [], [], _SAMPLE_SECONDS)[0]:
-                sample(self.pid)
+        self._gate.write(b"!\n")
         report = self._reports.readline()
         if not report:
             raise self._failure()
         return report.decode()
+
+    def await_words(self, words: str, patience_seconds: float) -> None:
+        """Wait until something stands on standard error.
+
+        Raises:
+            MeasurementError: the recorder ended before, or does not say it in time.
+        """
+        deadline = time.monotonic() + patience_seconds
+        while words not in self.said():
+            if self._process.poll() is not None:
+                raise self._failure()
+            if time.monotonic() > deadline:
+                raise MeasurementError(f"it did not say {words!r} in {patience_seconds:g} s")
+            time.sleep(0.002)
+
+    def interrupt(self) -> None:
+        """Ask the recorder to end, as Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
 
     def finish(self) -> str:
         """Wait for the recorder's end, and return what it said on standard error.
@@ -71,31 +86,36 @@ class Launched:
         Raises:
             MeasurementError: it failed.
         """
-        if self._process.wait() != 0:
+        if self._process.wait() not in _GOOD_STATUSES:
             raise self._failure()
-        return self._said()
+        return self.said()
+
+    def said(self) -> str:
+        """Return what the recorder has said on standard error until now."""
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), size, 0).decode(errors="replace")
 
     def _failure(self) -> MeasurementError:
         status = self._process.wait()
-        return MeasurementError(last_line(self._said()) or f"it ended with status {status}")
-
-    def _said(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        return MeasurementError(last_line(self.said()) or f"it ended with status {status}")
 
 
 @contextlib.contextmanager
-def launched(command: Sequence[str], patience_seconds: float) -> Iterator[Launched]:
+def launched(
+    command: Sequence[str], patience_seconds: float, folder: Path | None = None
+) -> Iterator[Launched]:
     """Launch a recorder. When the block ends, the recorder has, and all that it started.
 
     Args:
-        command: the recorder's, with the writer's in it.
+        command: the recorder's, with the workload's in it.
         patience_seconds: after which both are killed.
+        folder: in which it runs.
     """
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
             bufsize=0,
+            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -123,23 +143,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def last_line(said: str) -> str:
     """Return the last line of what a program said: its errors are there."""
     return said.strip().rpartition("\n")[2]
-
-
-def ended_children_ns() -> int:
-    """Return the CPU time of all children that have ended, and of theirs, in nanoseconds."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return int((usage.ru_utime + usage.ru_stime) * 1e9)
-
-
-def cpu_ns(pid: int) -> int:
-    """Return the CPU time that a running process has used, its children's left out."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    # The name, in parentheses, may hold anything; the state follows the last one.
-    words = stat[stat.rindex(")") + 2 :].split()
-    return (int(words[11]) + int(words[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
-def memory_bytes(pid: int) -> int:
-    """Return what a process has in memory, shared pages included."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

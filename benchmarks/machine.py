@@ -7,10 +7,23 @@ import platform
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import wcap
+
+# The peers and the programs that are recorded, and what each says its version to.
+_TOOLS = {
+    "bpftrace": "--version",
+    "perf": "--version",
+    "strace": "--version",
+    "zstd": "--version",
+    "redis-server": "--version",
+    "nginx": "-v",
+    "gcc": "--version",
+    "git": "--version",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +39,23 @@ class Machine:
     memory_bytes: int
     kernel: str
     load: float
+    date: str
     versions: dict[str, str]
 
 
 def describe() -> Machine:
     """Describe this machine."""
     versions = {"wcap": wcap.__version__, "python": platform.python_version()}
-    for tool in ("bpftrace", "perf", "strace"):
+    for tool, option in _TOOLS.items():
         if shutil.which(tool):
-            versions[tool] = _version(tool)
+            versions[tool] = _version(tool, option)
     return Machine(
         processor=processor(Path("/proc/cpuinfo").read_text()) or platform.machine(),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=f"{platform.release()} {platform.machine()}",
         load=os.getloadavg()[0],
+        date=time.strftime("%Y-%m-%d"),
         versions=versions,
     )
 
@@ -51,7 +66,7 @@ def processor(cpuinfo: str) -> str | None:
     return " ".join(found[1].split()) if found else None
 
 
-def _version(tool: str) -> str:
-    said = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(\.\d+)+", said.stdout)
+def _version(tool: str, option: str) -> str:
+    said = subprocess.run([tool, option], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
     return found[0] if found else "unknown"
