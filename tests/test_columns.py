@@ -65,6 +65,26 @@ def test_any_numbers_come_back(numbers):
 
 
 @settings(deadline=None)
+@given(
+    st.sampled_from([np.dtype(kind) for kind in ("i4", "u4", "i8", "u8")]),
+    st.lists(st.integers(-40, 2**33) | INT64, min_size=1, max_size=50),
+)
+def test_numbers_come_back_in_the_type_asked_for_and_those_beyond_it_are_refused(kind, numbers):
+    stored = columns.encode(np.array(numbers, dtype=np.int64))
+    limits = np.iinfo(kind)
+    if kind.itemsize == 8 or all(limits.min <= number <= limits.max for number in numbers):
+        found = columns.decode(stored, len(numbers), {}, kind)
+        assert found.dtype == kind
+        assert (
+            found.view(f"i{kind.itemsize}").tolist()
+            == np.array(numbers).astype(f"i{kind.itemsize}").tolist()
+        )
+    else:
+        with pytest.raises(CorruptionError, match=f"beyond {kind}"):
+            columns.decode(stored, len(numbers), {}, kind)
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50))
 def test_unsigned_numbers_come_back_modulo_2_64(numbers):
     stored = columns.encode(np.array(numbers, dtype=np.uint64))
