@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -26,6 +26,8 @@ from wcap.format import End, Header
 
 ErrorMode: TypeAlias = Literal["strict", "salvage"]
 EVERYTHING = Filter()
+# A heap of gaps that belong before events to come: (last_ns, which of the capture's, gap).
+Waiting: TypeAlias = list[tuple[int, int, Gap]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,17 @@ class Readable(ABC):
 
     def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
         """Yield batches as `batches` does, and every gap where it lies between their events."""
-        waiting: list[tuple[int, int, Gap]] = []
-        for count, found in enumerate(self.stream(where)):
+        waiting: Waiting = []
+        yield from self._woven(self.stream(where), where, waiting)
+        while waiting:
+            yield heapq.heappop(waiting)[-1]
+        self._raise_damage()
+
+    def _woven(
+        self, stream: Iterable[Piece | Summary | Gap], where: Filter, waiting: Waiting
+    ) -> Iterator[EventBatch | Gap]:
+        """Choose events, and put gaps, those already ``waiting`` included, before those after."""
+        for count, found in enumerate(stream):
             if isinstance(found, Gap):
                 heapq.heappush(waiting, (found.last_ns, count, found))
             elif isinstance(found, Piece):
@@ -133,9 +144,6 @@ class Readable(ABC):
                 with self._noting():
                     pieces = _with_gaps(where.apply(found.batch), waiting)
                 yield from pieces
-        while waiting:
-            yield heapq.heappop(waiting)[-1]
-        self._raise_damage()
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.batches():
@@ -172,7 +180,7 @@ class Readable(ABC):
             raise self.damage[0]
 
 
-def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[EventBatch | Gap]:
+def _with_gaps(batch: EventBatch, waiting: Waiting) -> list[EventBatch | Gap]:
     """Cut a batch where a gap of the heap ``waiting`` lies before one of its events."""
     if len(batch) == 0 or not waiting:
         return [batch] * (len(batch) > 0)

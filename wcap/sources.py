@@ -7,6 +7,7 @@ and trust only a frame whose checksum holds. Neither keeps more than a frame in 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -62,6 +63,7 @@ class FileSource:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._descriptor = _descriptor(stream)
         self._patience = _Patience()
         self.size = stream.seek(0, io.SEEK_END)
         self.preamble: Preamble = decode_preamble(self._at(0, MAGIC_SIZE))
@@ -130,8 +132,27 @@ class FileSource:
         return True
 
     def _at(self, offset: int, length: int) -> bytes:
-        self._stream.seek(offset)
-        return self._stream.read(length)
+        if self._descriptor is None:
+            self._stream.seek(offset)
+            return self._stream.read(length)
+        data = os.pread(self._descriptor, length, offset)
+        while len(data) < length:
+            more = os.pread(self._descriptor, length - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    """Return the descriptor of a file that can be read without moving its position.
+
+    Processes that read the same open file share the position.
+    """
+    try:
+        return stream.fileno() if hasattr(os, "pread") else None
+    except (AttributeError, OSError, ValueError):  # it is not a file of the system's
+        return None
 
 
 class StreamSource:

@@ -9,7 +9,7 @@ to a limit, and not with the capture. Payloads are never looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,6 +155,33 @@ def collect(
             if len(piece):
                 _add(stats, piece)
     return stats
+
+
+def united(parts: Sequence[Stats]) -> Stats | None:
+    """Add up the stats of consecutive parts of a capture, which are used up.
+
+    Returns:
+        What `collect` returns for all of it; None where there are so many groups that it depends
+        on the order of the events which of them are summed up together.
+    """
+    whole, *others = parts
+    for part in others:
+        whole.total.add(*astuple(part.total))
+        for name in ("short", "without_result", *_FLAGGED):
+            setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        for by, groups in part.groups.items():
+            for key, tally in groups.items():
+                whole.groups[by].setdefault(key, Tally()).add(*astuple(tally))
+        whole.sizes += part.sizes
+        whole.durations += part.durations
+        for code, events in part.errors.items():
+            whole.errors[code] = whole.errors.get(code, 0) + events
+        whole.timeline.include(part.timeline)
+        if whole.first_ns is None:
+            whole.first_ns = part.first_ns
+        whole.last_ns = whole.last_ns if part.last_ns is None else part.last_ns
+    crowded = any(len(groups) > MOST_GROUPS for groups in whole.groups.values())
+    return None if crowded or any(part.others for part in parts) else whole
 
 
 def _keep_freed_memory() -> None:

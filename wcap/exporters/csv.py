@@ -9,7 +9,7 @@ the call has no such thing.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 import numpy as np
@@ -19,7 +19,6 @@ from wcap.escape import escape_text
 from wcap.events import EventFlag
 from wcap.exporters.shared import (
     SLICE_ROWS,
-    Output,
     PayloadForm,
     measured,
     placed,
@@ -66,21 +65,20 @@ _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _DOUBTFUL = _FORMULA.union(_BEFORE_FORMULA)
 
 
-def write(
-    batches: Iterable[EventBatch],
-    output: Output,
-    forms: Sequence[PayloadForm] = DEFAULT_FORMS,
-) -> None:
-    """Write the header row, then every event as a row; ``forms`` says how payloads are given."""
+def head(forms: Sequence[PayloadForm]) -> bytes:
+    """Return the header row; ``forms`` says how payloads are given."""
     header = [*COLUMNS, *(form.column for form in forms)]
-    output.write((",".join(header) + _LINE_END).encode())
-    for batch in batches:
-        for part in batch.pieces(SLICE_ROWS):
-            output.write(_format(part, forms).encode())
+    return (",".join(header) + _LINE_END).encode()
+
+
+def rows(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[bytes]:
+    """Yield every event as a row, some rows at a time."""
+    for part in batch.pieces(SLICE_ROWS):
+        yield _format(part, forms).encode()
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    rows = zip(
+    cells = zip(
         _times(batch),
         _writers(batch),
         *measured(batch, _size, _flags, unknown=""),
@@ -89,7 +87,7 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _payloads(batch, forms),
         strict=True,
     )
-    return "".join([_ROW % row for row in rows])
+    return "".join([_ROW % row for row in cells])
 
 
 def _times(batch: EventBatch) -> list[str]:
