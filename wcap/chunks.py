@@ -16,12 +16,14 @@ import numpy as np
 
 from wcap import columns
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
-from wcap.chunk_summary import MAX_EVENTS, Summary, decode_summary, encode_summary, summarise
+from wcap.chunk_summary import MAX_EVENTS, Summary, decode_summary, encode_summary
 from wcap.errors import CorruptionError, LimitError, UnsupportedVersionError, placed
 from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, MIN_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
 from wcap.hosts import UNKNOWN_HOSTS, Hosts
+from wcap.packed import pack, unpack
+from wcap.summarising import summarise
 from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
 
 # SPEC.md section 9: what a chunk may hold; with `MAX_EVENTS` it takes under 200 MiB decoded.
@@ -70,7 +72,7 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
         "summary": summary,
         **encode_tables(batch, names),
         "columns": {name: _encode_column(batch, name, clock) for name in names},
-        "payload": columns.pack(batch.joined()),
+        "payload": pack(batch.joined()),
     }
     if bool((batch.flags & np.uint32(EventFlag.AT_EXIT)).any()):
         body["essential"] = [AT_EXIT]
@@ -181,7 +183,7 @@ class Chunk:
 
     def _payload(self, captured: Column) -> bytes:
         with placed(self._offset):
-            payload = columns.unpack(self._fields.take("payload", dict), MAX_PAYLOAD)
+            payload = unpack(self._fields.take("payload", dict), MAX_PAYLOAD)
             expected = int(captured.sum(dtype=np.int64))
             if len(payload) != expected:
                 raise CorruptionError(f"a payload has {len(payload)} bytes, {expected} expected")

@@ -2,6 +2,8 @@
 
 One file is one, and so are several files that are read as if they were one. What both have in
 common is here: a filter chooses among the events of a piece, and gaps are put where they lie.
+
+Nothing here or in `reader` loads numpy before there are events to decode: `wcap info` needs none.
 """
 
 from __future__ import annotations
@@ -12,17 +14,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-import numpy as np
-
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary
-from wcap.chunks import Chunk
 from wcap.errors import FormatError, UnsupportedVersionError
 from wcap.events import Event, Gap
 from wcap.filters import Filter
 from wcap.format import End, Header
+
+if TYPE_CHECKING:
+    from wcap.batch import EventBatch
+    from wcap.chunks import Chunk
 
 ErrorMode: TypeAlias = Literal["strict", "salvage"]
 EVERYTHING = Filter()
@@ -121,7 +123,7 @@ class Readable(ABC):
             FormatError: with ``errors="strict"``, what was wrong, after everything whole.
         """
         for entry in self.entries(where):
-            if isinstance(entry, EventBatch):
+            if not isinstance(entry, Gap):
                 yield entry
 
     def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
@@ -188,7 +190,7 @@ def _with_gaps(batch: EventBatch, waiting: Waiting) -> list[EventBatch | Gap]:
     time_ns, start = batch.time_ns, 0
     while waiting and waiting[0][0] <= time_ns[-1]:
         gap = heapq.heappop(waiting)[-1]
-        cut = int(np.searchsorted(time_ns, gap.last_ns))
+        cut = int(time_ns.searchsorted(gap.last_ns))
         if cut > start:
             pieces.append(batch.select(slice(start, cut)))
             start = cut

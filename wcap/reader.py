@@ -13,11 +13,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
-from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
 from wcap.errors import (
     CorruptionError,
@@ -38,6 +36,10 @@ from wcap.index_frames import IndexEntry
 from wcap.plan import Plan, hides_frames, no_footer, plan, survey, unexpected_number
 from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable, Waiting
 from wcap.sources import FileSource, Frame, StreamSource
+
+if TYPE_CHECKING:
+    from wcap.batch import EventBatch
+    from wcap.chunks import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,8 @@ class Capture(Readable):
         """
         if self._file is None:
             for found in self._from_pipe(EVERYTHING):
-                if isinstance(found, Chunk):
-                    yield found.summary
+                if not isinstance(found, Gap):
+                    yield found if isinstance(found, Summary) else found.summary
         else:
             for index, place in enumerate(self._chunks):
                 self.position = place.entry.offset
@@ -165,7 +167,7 @@ class Capture(Readable):
 
     def _pieces(self, found: Iterable[Chunk | Summary | Gap]) -> Iterator[Piece | Summary | Gap]:
         for item in found:
-            if not isinstance(item, Chunk):
+            if isinstance(item, Summary | Gap):
                 yield item
                 continue
             pieces: list[Piece] = []
@@ -208,7 +210,7 @@ class Capture(Readable):
         """Take in a frame; only one with events is handed on."""
         kind = frame.envelope.type
         if kind == FrameType.EVENTS:
-            return Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+            return self._decoded(frame)
         if kind == FrameType.HEADER:
             raise CorruptionError("a second header", frame.offset)
         if kind == FrameType.GAPS:
@@ -221,7 +223,14 @@ class Capture(Readable):
             raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap", frame.offset)
         return None
 
+    def _decoded(self, frame: Frame) -> Chunk:
+        from wcap.chunks import Chunk
+
+        return Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+
     def _take_results(self, frame: Frame) -> None:
+        from wcap.chunks import MAX_RESULTS, decode_results
+
         results = decode_results(frame.body)
         known = len(self._results) + len(self.earlier_results)
         if known + len(results) > MAX_RESULTS:
@@ -257,7 +266,7 @@ class Capture(Readable):
         place = self._chunks[index]
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
-            chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+            chunk = self._decoded(frame)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk

@@ -63,7 +63,7 @@ class FileSource:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._descriptor = _descriptor(stream)
+        self._placed = _can_be_placed(stream)
         self._patience = _Patience()
         self.size = stream.seek(0, io.SEEK_END)
         self.preamble: Preamble = decode_preamble(self._at(0, MAGIC_SIZE))
@@ -132,27 +132,25 @@ class FileSource:
         return True
 
     def _at(self, offset: int, length: int) -> bytes:
-        if self._descriptor is None:
+        if not self._placed:
             self._stream.seek(offset)
             return self._stream.read(length)
-        data = os.pread(self._descriptor, length, offset)
+        descriptor = self._stream.fileno()
+        data = os.pread(descriptor, length, offset)
         while len(data) < length:
-            more = os.pread(self._descriptor, length - len(data), offset + len(data))
+            more = os.pread(descriptor, length - len(data), offset + len(data))
             if not more:
                 break
             data += more
         return data
 
 
-def _descriptor(stream: BinaryIO) -> int | None:
-    """Return the descriptor of a file that can be read without moving its position.
-
-    Processes that read the same open file share the position.
-    """
+def _can_be_placed(stream: BinaryIO) -> bool:
+    """Tell whether a file can be read without moving its position, which processes share."""
     try:
-        return stream.fileno() if hasattr(os, "pread") else None
+        return hasattr(os, "pread") and stream.fileno() >= 0
     except (AttributeError, OSError, ValueError):  # it is not a file of the system's
-        return None
+        return False
 
 
 class StreamSource:
