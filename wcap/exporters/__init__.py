@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wcap.batch import EventBatch
 from wcap.errors import UnknownFormatError
 from wcap.exporters import csv, jsonl
-from wcap.exporters.shared import Output, PayloadForm
+from wcap.exporters.shared import PayloadForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,6 @@ class Exporter:
     forms: tuple[PayloadForm, ...]
     head: Callable[[Sequence[PayloadForm]], bytes]
     rows: Callable[[EventBatch, Sequence[PayloadForm]], Iterator[bytes]]
-
-    def write(
-        self, batches: Iterable[EventBatch], output: Output, forms: Sequence[PayloadForm]
-    ) -> None:
-        """Write every event; ``forms`` says how payloads are given."""
-        output.write(self.head(forms))
-        for batch in batches:
-            for piece in self.rows(batch, forms):
-                output.write(piece)
 
 
 EXPORTERS = {
