@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from strategies import TIMES, batches
 from support import CLOCK, STARTED_NS, batch_of, write
 
-from wcap.chunk_summary import decode_summary, encode_summary, summarise
+from wcap.chunk_summary import decode_summary, encode_summary
 from wcap.errors import CorruptionError
 from wcap.events import Event, EventFlag, Target
+from wcap.summarising import summarise
 
 
 @settings(deadline=None, max_examples=40)

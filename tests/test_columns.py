@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import INT64
 
-from wcap import columns
+from wcap import columns, packed
 from wcap.errors import CorruptionError, LimitError
 
 CPUS = np.array([0, 1, 0, 0, 1])
@@ -65,6 +65,26 @@ def test_any_numbers_come_back(numbers):
 
 
 @settings(deadline=None)
+@given(
+    st.sampled_from([np.dtype(kind) for kind in ("i4", "u4", "i8", "u8")]),
+    st.lists(st.integers(-40, 2**33) | INT64, min_size=1, max_size=50),
+)
+def test_numbers_come_back_in_the_type_asked_for_and_those_beyond_it_are_refused(kind, numbers):
+    stored = columns.encode(np.array(numbers, dtype=np.int64))
+    limits = np.iinfo(kind)
+    if kind.itemsize == 8 or all(limits.min <= number <= limits.max for number in numbers):
+        found = columns.decode(stored, len(numbers), {}, kind)
+        assert found.dtype == kind
+        assert (
+            found.view(f"i{kind.itemsize}").tolist()
+            == np.array(numbers).astype(f"i{kind.itemsize}").tolist()
+        )
+    else:
+        with pytest.raises(CorruptionError, match=f"beyond {kind}"):
+            columns.decode(stored, len(numbers), {}, kind)
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50))
 def test_unsigned_numbers_come_back_modulo_2_64(numbers):
     stored = columns.encode(np.array(numbers, dtype=np.uint64))
@@ -91,20 +111,20 @@ def test_any_numbers_come_back_from_their_difference(rows):
 @given(st.binary(max_size=400), st.integers(1, 30))
 def test_any_bytes_come_back(data, times):
     raw = data * times
-    assert columns.unpack(columns.pack(raw), len(raw)) == raw
+    assert packed.unpack(packed.pack(raw), len(raw)) == raw
 
 
 def test_bytes_are_compressed_only_when_that_pays():
     noise = np.random.default_rng(1).bytes(500)
 
-    assert columns.pack(b"a" * 63) == {"data": b"a" * 63}
-    assert columns.pack(noise) == {"data": noise}
-    assert columns.pack(memoryview(b"a" * 64))["size"] == 64
+    assert packed.pack(b"a" * 63) == {"data": b"a" * 63}
+    assert packed.pack(noise) == {"data": noise}
+    assert packed.pack(memoryview(b"a" * 64))["size"] == 64
 
 
 def test_a_zstd_frame_carries_its_content_size():
     """SPEC W8"""
-    stored = columns.pack(b"ab" * 50)
+    stored = packed.pack(b"ab" * 50)
     assert zstandard.get_frame_parameters(stored["data"]).content_size == stored["size"] == 100
 
 
@@ -206,10 +226,10 @@ STREAMED = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100
 def test_bytes_that_are_not_what_they_say_are_refused(stored):
     """SPEC R16"""
     with pytest.raises(CorruptionError):
-        columns.unpack(stored, 1000)
+        packed.unpack(stored, 1000)
 
 
 def test_a_frame_that_decompresses_past_the_limit_is_refused():
     """SPEC R4"""
     with pytest.raises(LimitError, match="1000 bytes exceeds 999"):
-        columns.unpack({"data": PACKED, "size": 1000}, 999)
+        packed.unpack({"data": PACKED, "size": 1000}, 999)

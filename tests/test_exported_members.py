@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from support import batch_of, write, write_capture
 
 import wcap
 
@@ -52,8 +53,21 @@ wcap.WcapError
 print(sorted(heavy & set(sys.modules)))
 wcap.open
 print("numpy" in sys.modules)
+wcap.EventBatch
+print("numpy" in sys.modules)
 """
-    assert run_apart(program).splitlines() == ["[]", "[]", "True"]
+    assert run_apart(program).splitlines() == ["[]", "[]", "False", "True"]
+
+
+def test_what_the_index_says_is_told_without_loading_what_decodes_events(tmp_path):
+    path = write_capture(tmp_path / "run.wcap", batch_of(write()))
+    program = f"""
+import sys
+from wcap.cli import main
+status = main(["info", {str(path)!r}])
+print(status, sorted({{"numpy", "pydantic", "rich", "bcc"}} & set(sys.modules)))
+"""
+    assert run_apart(program).splitlines()[-1] == "0 []"
 
 
 def test_everything_public_works_without_bcc():

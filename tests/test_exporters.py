@@ -29,7 +29,9 @@ def exported(name: str, *batches: EventBatch, data: str | None = None) -> str:
     exporter = find(name)
     forms = exporter.forms if data is None else parse_forms(data)
     out = io.BytesIO()
-    exporter.write(batches, out, forms)
+    out.write(exporter.head(forms))
+    for batch in batches:
+        out.writelines(exporter.rows(batch, forms))
     return out.getvalue().decode()
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import CLOCK, STARTED_NS, batch_of, write
 
-from wcap.chunk_summary import summarise
 from wcap.errors import FilterError
 from wcap.events import TARGET_KINDS, EventFlag, Gap, Target
 from wcap.filters import CommPattern, Filter, compile_grep, parse_glob, parse_kinds
+from wcap.summarising import summarise
 
 LOG = Target("file", "/var/log/x.log")
 WEB = Target("tcp", local="10.0.0.1:5187", peer="10.0.0.2:443")

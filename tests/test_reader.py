@@ -24,7 +24,7 @@ from strategies import batches
 from support import CLOCK, HEADER, STARTED_NS, batch_of, end_of, write, write_capture
 
 import wcap
-from wcap import chunks, reader, writer
+from wcap import chunks, writer
 from wcap.envelope import MAGIC_SIZE, encode_frame
 from wcap.errors import (
     CorruptionError,
@@ -140,7 +140,7 @@ def test_more_late_results_than_a_capture_may_have_are_reported(monkeypatch):
     """SPEC R4"""
     batch = batch_of(write(flags=EventFlag.UNFINISHED), write(flags=EventFlag.UNFINISHED))
     data = written(batch, [(0, 1, 6, 1)], [(0, 2, 6, 1)], end_of([batch]))
-    monkeypatch.setattr(reader, "MAX_RESULTS", 1)
+    monkeypatch.setattr(chunks, "MAX_RESULTS", 1)
 
     found = read(data)
 
@@ -527,4 +527,4 @@ def test_memory_is_that_of_a_chunk(monkeypatch):
 def test_errors_are_of_the_format_family():
     with pytest.raises(FormatError):
         Capture(io.BytesIO(b"x"))
-    assert chunks.MAX_EVENTS == reader.MAX_RESULTS == 1 << 20
+    assert chunks.MAX_EVENTS == chunks.MAX_RESULTS == 1 << 20

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
-from wcap.chunk_summary import Summary, summarise
+from wcap.chunk_summary import Summary
 from wcap.chunks import AT_EXIT, Chunk
 from wcap.envelope import FORMAT_VERSION
 from wcap.errors import FormatError, LimitError
 from wcap.events import EventFlag
 from wcap.format import Header
+from wcap.summarising import summarise
 from wcap.tables import POINTERS, trimmed
 
 _KNOWN_FLAGS = int(np.bitwise_or.reduce([flag.value for flag in EventFlag]))

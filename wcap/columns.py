@@ -14,60 +14,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
-from wcap.errors import CorruptionError, LimitError
+from wcap.errors import CorruptionError
+from wcap.packed import pack, unpack
 
-Numbers = npt.NDArray[np.int64] | npt.NDArray[np.uint64]
-
-# Level 1 keeps the recorder ahead of a writer that never pauses; higher levels gain a few
-# per cent on these columns (`make bench`).
-COMPRESSION_LEVEL = 1
-# Below this a zstd frame's own overhead eats what it saves.
-WORTH_COMPRESSING = 64
+Column = npt.NDArray[Any]
 
 _WIDTHS = (0, 1, 2, 4, 8)
 _INT64 = range(-(1 << 63), 1 << 63)
 _MODULUS_MASK = (1 << 64) - 1
-
-
-def pack(raw: bytes | memoryview) -> dict[str, Any]:
-    """Store bytes, compressed when that pays: ``data``, and ``size`` if it is a zstd frame."""
-    if len(raw) >= WORTH_COMPRESSING:
-        squeezed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(raw)
-        if len(squeezed) < len(raw):
-            return {"data": squeezed, "size": len(raw)}
-    return {"data": bytes(raw)}
-
-
-def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
-    """Return the bytes that `pack` stored.
-
-    Raises:
-        LimitError: they would be longer than ``limit``.
-        CorruptionError: they are not what the map says.
-    """
-    data, size = stored.get("data"), stored.get("size")
-    if data is None:
-        data = b""
-    if not isinstance(data, bytes):
-        raise CorruptionError("a column's data is not bytes")
-    if size is None:
-        if len(data) > limit:
-            raise LimitError(f"a column of {len(data)} bytes exceeds {limit}")
-        return data
-    if type(size) is not int or size < 0:
-        raise CorruptionError(f"a column's size is {size!r:.40}")
-    if size > limit:
-        raise LimitError(f"a column of {size} bytes exceeds {limit}")
-    try:
-        declared = zstandard.get_frame_parameters(data).content_size
-        if declared != size:
-            raise CorruptionError(f"a column's zstd frame holds {declared} bytes, {size} expected")
-        # What does not come to the declared size, zstd refuses itself.
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise CorruptionError(f"a column does not decompress: {error}") from error
+_WIDEST = np.dtype(np.int64)
 
 
 def encode(
@@ -101,30 +57,64 @@ def encode(
     return _above(numbers)
 
 
-def decode(stored: Mapping[str, Any], length: int, decoded: Mapping[str, Numbers]) -> Numbers:
-    """Decode a column of ``length`` numbers; ``decoded`` gives the columns that it refers to.
+def decode(
+    stored: Mapping[str, Any],
+    length: int,
+    decoded: Mapping[str, Column],
+    kind: np.dtype[Any] = _WIDEST,
+) -> Column:
+    """Decode a column of ``length`` numbers of type ``kind``.
+
+    Args:
+        stored: the map.
+        length: of the column.
+        decoded: gives the columns that it refers to.
+        kind: an integer type. What is not of 64 bits, signed, is computed in it where no number
+            can be beyond it: half of the memory to go through is half of the time.
 
     Raises:
-        LimitError, CorruptionError: the map breaks a rule of SPEC.md section 5.2.
+        LimitError, CorruptionError: the map breaks a rule of SPEC.md section 5.2, or a number is
+            beyond ``kind``.
     """
     kinds = [name for name in ("minus", "delta-by", "delta") if stored.get(name) is not None]
     if len(kinds) > 1:
         raise CorruptionError("a column has two kinds of differences")
     try:
         if kinds == ["minus"]:
-            return _below(stored, length) + decoded[stored["minus"]].astype(np.int64, copy=False)
+            return _decode_minus(stored, length, decoded[stored["minus"]], kind)
         if kinds == ["delta-by"]:
-            return _decode_by(stored, length, decoded["cpu"])
+            return _typed(_decode_by(stored, length, decoded["cpu"]), kind)
         if kinds == ["delta"]:
             numbers = np.empty(length, dtype=np.int64)
             numbers[0] = _int64("delta", stored["delta"])
             numbers[1:] = _below(stored, length - 1)
-            return np.cumsum(numbers)
-        return _below(stored, length)
+            return _typed(np.cumsum(numbers, out=numbers), kind)
+        return _below(stored, length, kind)
     except KeyError as error:
         raise CorruptionError(f"a column lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise CorruptionError(f"a column is malformed: {error}") from error
+
+
+def _decode_minus(
+    stored: Mapping[str, Any], length: int, other: Column, kind: np.dtype[Any]
+) -> Column:
+    steps, numbers = _below(stored, length), other.view(np.int64)
+    return _typed(numbers + steps if steps.any() else numbers, kind)
+
+
+def _typed(numbers: Column, kind: np.dtype[Any]) -> Column:
+    """Turn 64-bit numbers into a type that may be narrower.
+
+    Raises:
+        CorruptionError: one is beyond it.
+    """
+    limits = np.iinfo(kind)
+    if kind.itemsize < numbers.itemsize and not (
+        limits.min <= int(numbers.min(initial=0)) and int(numbers.max(initial=0)) <= limits.max
+    ):
+        raise CorruptionError(f"a column holds a number beyond {kind}")
+    return numbers.astype(kind, copy=False)
 
 
 def _encode_by(numbers: npt.NDArray[np.int64], by: npt.NDArray[Any]) -> dict[str, Any]:
@@ -136,7 +126,7 @@ def _encode_by(numbers: npt.NDArray[np.int64], by: npt.NDArray[Any]) -> dict[str
     return {"delta-by": bases, **(_above(within) if len(within) else {"base": 0, "width": 0})}
 
 
-def _decode_by(stored: Mapping[str, Any], length: int, by: Numbers) -> Numbers:
+def _decode_by(stored: Mapping[str, Any], length: int, by: Column) -> Column:
     order, first = _grouped(by)
     listed = stored["delta-by"]
     if not isinstance(listed, list):
@@ -178,23 +168,43 @@ def _above(numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {"base": base, "width": width, **pack(planes.tobytes())}
 
 
-def _below(stored: Mapping[str, Any], length: int) -> npt.NDArray[np.int64]:
+def _below(
+    stored: Mapping[str, Any], length: int, kind: np.dtype[Any] = _WIDEST
+) -> npt.NDArray[Any]:
     """Return the numbers that `_above` stored."""
-    base, width = _int64("base", stored["base"]), stored["width"]
+    base, steps = _int64("base", stored["base"]), _steps(stored, length)
+    limits = np.iinfo(kind)
+    if limits.min <= base <= limits.max - int(np.iinfo(steps.dtype).max):
+        numbers = steps.astype(kind)
+        if base:
+            numbers += kind.type(base)
+        return numbers
+    return _typed((steps + np.uint64(base & _MODULUS_MASK)).view(np.int64), kind)
+
+
+def _steps(stored: Mapping[str, Any], length: int) -> npt.NDArray[Any]:
+    """Return how far each number is above the base, in as few bytes as they are stored in."""
+    width = stored["width"]
     if type(width) is not int or width not in _WIDTHS:
         raise CorruptionError(f"a column's width is {width!r:.40}, one of {_WIDTHS} expected")
     raw = unpack(stored, length * width)
     if len(raw) != length * width:
         raise CorruptionError(f"a column has {len(raw)} bytes, {length * width} expected")
     if width == 0:
-        return np.full(length, base, dtype=np.int64)
+        return np.zeros(length, dtype=np.uint8)
     planes = np.frombuffer(raw, dtype=np.uint8).reshape(width, length)
+    if width == 1:
+        steps: Column = planes[0]
+        return steps
+    if width == 2:
+        high: Column = planes[1].astype("<u2") << 8
+        high |= planes[0]
+        return high
     # One plane after the other: numpy transposes such a long, narrow array much more slowly.
     rows = np.empty((length, width), dtype=np.uint8)
     for place, plane in enumerate(planes):
         rows[:, place] = plane
-    steps = rows.view(f"<u{width}").ravel().astype(np.uint64)
-    return (steps + np.uint64(base & _MODULUS_MASK)).view(np.int64)
+    return rows.view(np.dtype(f"<u{width}")).ravel()
 
 
 def _int64(name: str, value: object) -> int:

@@ -12,12 +12,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from wcap.batch import Column, EventBatch
 from wcap.chunk_summary import Summary
 from wcap.errors import FilterError
 from wcap.events import TARGET_KINDS, Gap, Target
@@ -25,12 +21,19 @@ from wcap.hosts import UNKNOWN_HOSTS, Hosts
 from wcap.syscalls import CLASSES
 from wcap.units import parse_list
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from wcap.batch import Column, EventBatch
+
+    Mask: TypeAlias = npt.NDArray[np.bool_]
+
 # TASK_COMM_LEN - 1 (include/linux/sched.h): what the kernel keeps of a name.
 COMM_BYTES = 15
 # Calls of these never say which address they send to.
 _UNADDRESSED = frozenset(CLASSES["file"])
 
-Mask: TypeAlias = npt.NDArray[np.bool_]
 Listed: TypeAlias = frozenset[Any] | None
 
 
@@ -186,6 +189,8 @@ class Filter:
 
     def _mask(self, batch: EventBatch) -> Mask | None:
         """Return which events are wanted; None where all are."""
+        import numpy as np
+
         masks = [*self._numbers(batch), *self._names(batch)]
         if self.since_ns is not None:
             masks.append(batch.time_ns >= self.since_ns)
@@ -223,7 +228,7 @@ class Filter:
             yield _each(self.kinds.__contains__, kinds)[batch.target]
         if self.targets is not None:
             meant = _each(lambda t: self._meant(*_texts(t)), batch.targets)[batch.target]
-            sent = np.flatnonzero(batch.has("address"))
+            sent = batch.has("address").nonzero()[0]
             if len(sent):
                 meant[sent] |= _each(self._meant, batch.addresses)[batch.column("address")[sent]]
             yield meant
@@ -244,6 +249,8 @@ class Filter:
 
 
 def _each(test: Callable[[Any], bool], table: Iterable[Any]) -> Mask:
+    import numpy as np
+
     return np.array([test(value) for value in table], dtype=np.bool_)
 
 
@@ -272,6 +279,8 @@ def _texts_of(name: str) -> set[str]:
 
 
 def _among(column: Column, wanted: Iterable[int]) -> Mask:
+    import numpy as np
+
     limits = np.iinfo(column.dtype)
     possible = [number for number in wanted if limits.min <= number <= limits.max]
     return np.isin(column, np.array(possible, dtype=column.dtype))

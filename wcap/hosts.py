@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Hosts:
 
     def positions(self, cpu: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Return for each CPU number the position of its machine's name."""
+        import numpy as np
+
         if len(self.names) == 1:
             return np.zeros(len(cpu), dtype=np.intp)
         return np.searchsorted(np.array(self.first_cpus, dtype=np.int64), cpu, side="right") - 1

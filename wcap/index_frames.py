@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wcap import columns
 from wcap.envelope import ENVELOPE, MAGIC_SIZE
 from wcap.errors import CorruptionError
 from wcap.fields import decode_map, each_of, encode_map, within, without_absent
+from wcap.packed import pack, unpack
 
 # SPEC.md section 9: what one index frame may hold, unpacked.
 MAX_INDEX = 8 << 20
@@ -50,7 +50,7 @@ def encode_index(index: Index) -> bytes:
         + ([] if entry.summary is None else [dict(entry.summary)])
         for entry in index.entries
     ]
-    listed = columns.pack(encode_map({"frames": entries}))
+    listed = pack(encode_map({"frames": entries}))
     return encode_map(without_absent({"previous": index.previous, "entries": listed}))
 
 
@@ -62,7 +62,7 @@ def decode_index(body: bytes, offset: int, number: int) -> Index:
         LimitError: it is larger than SPEC.md section 9 allows.
     """
     fields = decode_map(body)
-    listed = decode_map(columns.unpack(fields.take("entries", dict), MAX_INDEX))
+    listed = decode_map(unpack(fields.take("entries", dict), MAX_INDEX))
     rows = listed.each("frames", list)
     entries = []
     for row_number, row in enumerate(rows, number - len(rows)):

@@ -2,6 +2,8 @@
 
 One file is one, and so are several files that are read as if they were one. What both have in
 common is here: a filter chooses among the events of a piece, and gaps are put where they lie.
+
+Nothing here or in `reader` loads numpy before there are events to decode: `wcap info` needs none.
 """
 
 from __future__ import annotations
@@ -9,23 +11,25 @@ from __future__ import annotations
 import contextlib
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-import numpy as np
-
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary
-from wcap.chunks import Chunk
 from wcap.errors import FormatError, UnsupportedVersionError
 from wcap.events import Event, Gap
 from wcap.filters import Filter
 from wcap.format import End, Header
 
+if TYPE_CHECKING:
+    from wcap.batch import EventBatch
+    from wcap.chunks import Chunk
+
 ErrorMode: TypeAlias = Literal["strict", "salvage"]
 EVERYTHING = Filter()
+# A heap of gaps that belong before events to come: (last_ns, which of the capture's, gap).
+Waiting: TypeAlias = list[tuple[int, int, Gap]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,22 @@ class Readable(ABC):
             FormatError: with ``errors="strict"``, what was wrong, after everything whole.
         """
         for entry in self.entries(where):
-            if isinstance(entry, EventBatch):
+            if not isinstance(entry, Gap):
                 yield entry
 
     def entries(self, where: Filter = EVERYTHING) -> Iterator[EventBatch | Gap]:
         """Yield batches as `batches` does, and every gap where it lies between their events."""
-        waiting: list[tuple[int, int, Gap]] = []
-        for count, found in enumerate(self.stream(where)):
+        waiting: Waiting = []
+        yield from self._woven(self.stream(where), where, waiting)
+        while waiting:
+            yield heapq.heappop(waiting)[-1]
+        self._raise_damage()
+
+    def _woven(
+        self, stream: Iterable[Piece | Summary | Gap], where: Filter, waiting: Waiting
+    ) -> Iterator[EventBatch | Gap]:
+        """Choose events, and put gaps, those already ``waiting`` included, before those after."""
+        for count, found in enumerate(stream):
             if isinstance(found, Gap):
                 heapq.heappush(waiting, (found.last_ns, count, found))
             elif isinstance(found, Piece):
@@ -133,9 +146,6 @@ class Readable(ABC):
                 with self._noting():
                     pieces = _with_gaps(where.apply(found.batch), waiting)
                 yield from pieces
-        while waiting:
-            yield heapq.heappop(waiting)[-1]
-        self._raise_damage()
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.batches():
@@ -172,7 +182,7 @@ class Readable(ABC):
             raise self.damage[0]
 
 
-def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[EventBatch | Gap]:
+def _with_gaps(batch: EventBatch, waiting: Waiting) -> list[EventBatch | Gap]:
     """Cut a batch where a gap of the heap ``waiting`` lies before one of its events."""
     if len(batch) == 0 or not waiting:
         return [batch] * (len(batch) > 0)
@@ -180,7 +190,7 @@ def _with_gaps(batch: EventBatch, waiting: list[tuple[int, int, Gap]]) -> list[E
     time_ns, start = batch.time_ns, 0
     while waiting and waiting[0][0] <= time_ns[-1]:
         gap = heapq.heappop(waiting)[-1]
-        cut = int(np.searchsorted(time_ns, gap.last_ns))
+        cut = int(time_ns.searchsorted(gap.last_ns))
         if cut > start:
             pieces.append(batch.select(slice(start, cut)))
             start = cut

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
-from wcap.chunks import MAX_RESULTS, Chunk, decode_results
 from wcap.envelope import MAGIC_SIZE
 from wcap.errors import (
     CorruptionError,
@@ -36,8 +35,12 @@ from wcap.format import (
 from wcap.heading import header_in, take_header
 from wcap.index_frames import IndexEntry
 from wcap.plan import Plan, hides_frames, no_footer, plan, survey, unexpected_number
-from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable
+from wcap.readable import EVERYTHING, ErrorMode, Piece, Readable, Waiting
 from wcap.sources import FileSource, Frame, StreamSource
+
+if TYPE_CHECKING:
+    from wcap.batch import EventBatch
+    from wcap.chunks import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,8 @@ class Capture(Readable):
         """
         if self._file is None:
             for found in self._from_pipe(EVERYTHING):
-                if isinstance(found, Chunk):
-                    yield found.summary
+                if not isinstance(found, Gap):
+                    yield found if isinstance(found, Summary) else found.summary
         else:
             for _, summary in self.numbered_summaries():
                 yield summary
@@ -153,8 +156,31 @@ class Capture(Readable):
         A summary stands in place of events that cannot match.
         """
         found = self._from_pipe(where) if self._file is None else self._from_file(self._file, where)
+        yield from self._pieces(found)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks of events the file has, as far as known; none of a pipe is."""
+        return len(self._chunks)
+
+    def entries_among(
+        self, places: range, where: Filter, waiting: Waiting
+    ) -> Iterator[EventBatch | Gap]:
+        """Yield what `entries` does of some consecutive chunks of a file.
+
+        Args:
+            places: of the chunks, counted from 0. Where chunks up to the last are asked for, those
+                are included that are found only meanwhile, because the file is damaged.
+            where: the events wanted.
+            waiting: a heap of gaps, of which those that lie before these events are taken.
+        """
+        assert self._file is not None
+        found = self._from_chunks(self._file, places, where)
+        yield from self._woven(self._pieces(found), where, waiting)
+
+    def _pieces(self, found: Iterable[Chunk | Summary | Gap]) -> Iterator[Piece | Summary | Gap]:
         for item in found:
-            if not isinstance(item, Chunk):
+            if isinstance(item, Summary | Gap):
                 yield item
                 continue
             pieces: list[Piece] = []
@@ -197,7 +223,7 @@ class Capture(Readable):
         """Take in a frame; only one with events is handed on."""
         kind = frame.envelope.type
         if kind == FrameType.EVENTS:
-            return Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+            return self._decoded(frame)
         if kind == FrameType.HEADER:
             raise CorruptionError("a second header", frame.offset)
         if kind == FrameType.GAPS:
@@ -210,7 +236,14 @@ class Capture(Readable):
             raise UnsupportedVersionError(f"frame type {kind} needs a newer wcap", frame.offset)
         return None
 
+    def _decoded(self, frame: Frame) -> Chunk:
+        from wcap.chunks import Chunk
+
+        return Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+
     def _take_results(self, frame: Frame) -> None:
+        from wcap.chunks import MAX_RESULTS, decode_results
+
         results = decode_results(frame.body)
         known = len(self._results) + len(self.earlier_results)
         if known + len(results) > MAX_RESULTS:
@@ -223,14 +256,20 @@ class Capture(Readable):
 
     def _from_file(self, file: FileSource, where: Filter) -> Iterator[Chunk | Summary | Gap]:
         yield from self.gaps
-        for index, place in enumerate(self._chunks):
+        yield from self._from_chunks(file, range(len(self._chunks)), where)
+
+    def _from_chunks(
+        self, file: FileSource, places: range, where: Filter
+    ) -> Iterator[Chunk | Summary]:
+        index, to_the_last = places.start, places.stop == len(self._chunks)
+        while index < (len(self._chunks) if to_the_last else places.stop):
+            place = self._chunks[index]
             self.position = place.entry.offset
             if place.summary is not None and not self._may_match(where, place.summary):
                 yield place.summary
-                continue
-            chunk = self._chunk_at(file, index)
-            if chunk is not None:
+            elif (chunk := self._chunk_at(file, index)) is not None:
                 yield chunk if self._may_match(where, chunk.summary) else chunk.summary
+            index += 1
 
     def _may_match(self, where: Filter, summary: Summary) -> bool:
         return where.may_match(summary, self.header.clock.offset_ns, self._hosts)
@@ -240,7 +279,7 @@ class Capture(Readable):
         place = self._chunks[index]
         with self._noting(place.entry.offset):
             frame = _frame_at(file, place.entry)
-            chunk = Chunk(frame.body, self.header.clock, frame.envelope.number, frame.offset)
+            chunk = self._decoded(frame)
             if place.summary not in (None, chunk.summary):
                 self._note(CorruptionError("the index contradicts this chunk", place.entry.offset))
             return chunk

@@ -7,6 +7,7 @@ and trust only a frame whose checksum holds. Neither keeps more than a frame in 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -62,6 +63,7 @@ class FileSource:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._placed = _can_be_placed(stream)
         self._patience = _Patience()
         self.size = stream.seek(0, io.SEEK_END)
         self.preamble: Preamble = decode_preamble(self._at(0, MAGIC_SIZE))
@@ -130,8 +132,25 @@ class FileSource:
         return True
 
     def _at(self, offset: int, length: int) -> bytes:
-        self._stream.seek(offset)
-        return self._stream.read(length)
+        if not self._placed:
+            self._stream.seek(offset)
+            return self._stream.read(length)
+        descriptor = self._stream.fileno()
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length:
+            more = os.pread(descriptor, length - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+
+def _can_be_placed(stream: BinaryIO) -> bool:
+    """Tell whether a file can be read without moving its position, which processes share."""
+    try:
+        return hasattr(os, "pread") and stream.fileno() >= 0
+    except (AttributeError, OSError, ValueError):  # it is not a file of the system's
+        return False
 
 
 class StreamSource:

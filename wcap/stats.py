@@ -9,7 +9,7 @@ to a limit, and not with the capture. Payloads are never looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,14 @@ _MANTISSA_BITS = 52
 
 # See `_keep_freed_memory`: a little below glibc's DEFAULT_MMAP_THRESHOLD_MAX (mallopt(3)).
 _HEAP_BLOCK = 31 << 20
+
+# What is counted of each flag.
+_FLAGGED = {
+    "truncated": EventFlag.TRUNCATED,
+    "unreadable": EventFlag.UNREADABLE,
+    "payload_lost": EventFlag.PAYLOAD_LOST,
+    "without_payload": EventFlag.NO_PAYLOAD,
+}
 
 Counts = npt.NDArray[np.int64]
 _LONG_BEFORE = 1 << 62
@@ -149,6 +157,33 @@ def collect(
     return stats
 
 
+def united(parts: Sequence[Stats]) -> Stats | None:
+    """Add up the stats of consecutive parts of a capture, which are used up.
+
+    Returns:
+        What `collect` returns for all of it; None where there are so many groups that it depends
+        on the order of the events which of them are summed up together.
+    """
+    whole, *others = parts
+    for part in others:
+        whole.total.add(*astuple(part.total))
+        for name in ("short", "without_result", *_FLAGGED):
+            setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        for by, groups in part.groups.items():
+            for key, tally in groups.items():
+                whole.groups[by].setdefault(key, Tally()).add(*astuple(tally))
+        whole.sizes += part.sizes
+        whole.durations += part.durations
+        for code, events in part.errors.items():
+            whole.errors[code] = whole.errors.get(code, 0) + events
+        whole.timeline.include(part.timeline)
+        if whole.first_ns is None:
+            whole.first_ns = part.first_ns
+        whole.last_ns = whole.last_ns if part.last_ns is None else part.last_ns
+    crowded = any(len(groups) > MOST_GROUPS for groups in whole.groups.values())
+    return None if crowded or any(part.others for part in parts) else whole
+
+
 def _keep_freed_memory() -> None:
     """Let columns of a megabyte be allocated without asking the kernel for fresh pages each time.
 
@@ -168,23 +203,26 @@ def ranked(groups: Mapping[Key, Tally]) -> list[tuple[Key, Tally]]:
 
 def _add(stats: Stats, batch: EventBatch) -> None:
     flags, returned, count = batch.flags, batch.returned, batch.count
-    unknown = (flags & np.uint32(NO_RESULT)) != 0
-    failed = (returned < 0) & ~unknown
-    unanswered = np.flatnonzero(unknown)
-    written = np.maximum(returned, 0)
-    written[unanswered] = 0
-    in_full = written.view(np.uint64) == count
-    _add_groups(stats, batch, written, failed, all_written=bool(in_full.all()))
+    present = int(np.bitwise_or.reduce(flags))
+    # All but these rows were written in full: what else there is to say is said of few rows.
+    partial = np.flatnonzero((returned != count.view(np.int64)) | (returned < 0))
+    if present & NO_RESULT:
+        partial = np.union1d(partial, np.flatnonzero(~batch.has_result))
+    answered, answer = batch.has_result[partial], returned[partial]
+    failed = partial[answered & (answer < 0)]
+    written = returned.copy()
+    written[partial] = np.where(answered, np.maximum(answer, 0), 0)
+    _add_groups(stats, batch, written, failed, partial)
 
-    stats.short += int(np.count_nonzero(~(in_full | failed | unknown)))
-    stats.without_result += len(unanswered)
-    stats.truncated += _flagged(flags, EventFlag.TRUNCATED)
-    stats.unreadable += _flagged(flags, EventFlag.UNREADABLE)
-    stats.payload_lost += _flagged(flags, EventFlag.PAYLOAD_LOST)
-    stats.without_payload += _flagged(flags, EventFlag.NO_PAYLOAD)
-    stats.sizes += octaves(count)
-    untimed = np.flatnonzero((flags & np.uint32(NO_DURATION)) != 0)
-    stats.durations += octaves(batch.duration_ns) - octaves(batch.duration_ns[untimed])
+    stats.short += int(np.count_nonzero(answered & (answer >= 0)))
+    stats.without_result += int(np.count_nonzero(~answered))
+    for name, flag in _FLAGGED.items():
+        if present & flag:
+            found = int(np.count_nonzero(flags & np.uint32(flag)))
+            setattr(stats, name, getattr(stats, name) + found)
+    stats.durations += octaves(batch.duration_ns)
+    if present & NO_DURATION:
+        stats.durations -= octaves(batch.duration_ns[~batch.has_duration])
     below = np.maximum(returned[failed], -BEYOND_ERRORS)
     codes, events = np.unique(-below, return_counts=True)
     for code, number in zip(codes.tolist(), events.tolist(), strict=True):
@@ -193,44 +231,47 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     times = batch.time_ns
     if bool((times[1:] < times[:-1]).any()):
         times = np.maximum.accumulate(times)  # not a sound capture, but no reason to stop
-    # A time of 146 years before the start is as good as an earlier one, and does not overflow.
-    stats.timeline.add(np.maximum(times, stats.origin_ns - _LONG_BEFORE) - stats.origin_ns, written)
+    if times[0] < stats.origin_ns - _LONG_BEFORE:
+        # A time of 146 years before the start is as good as an earlier one, and does not overflow.
+        times = np.maximum(times, stats.origin_ns - _LONG_BEFORE)
+    stats.timeline.add(times - stats.origin_ns, written)
     if stats.first_ns is None:
         stats.first_ns = int(times[0])
     stats.last_ns = int(times[-1])
 
 
-def _flagged(flags: Column, flag: EventFlag) -> int:
-    return int(np.count_nonzero(flags & np.uint32(flag)))
-
-
 def _add_groups(
-    stats: Stats, batch: EventBatch, written: Counts, failed: Column, *, all_written: bool
+    stats: Stats, batch: EventBatch, written: Counts, failed: Counts, partial: Counts
 ) -> None:
+    """Add up by group; ``failed`` and ``partial`` are rows, the latter not written in full."""
     names = dict.fromkeys(name for by in stats.groups for name in GROUPINGS[by])
     columns = {
         name: batch.host if name == "host" else batch.column(_POINTERS.get(name, name))
         for name in names
     }
-    cell, cells = _numbered(list(columns.values()), len(batch))
+    cells = _numbered(list(columns.values()), len(batch))
     count, captured = batch.count, batch.captured
-    asked = _summed(cell, cells, count)
+    events, asked, sizes = _sized(cells, count)
+    stats.sizes += sizes
     sums = np.array(
         [
-            np.bincount(cell, minlength=cells),
+            events,
             asked,
-            asked if bool((captured == count).all()) else _summed(cell, cells, captured),
-            asked if all_written else _summed(cell, cells, written),
-            np.bincount(cell[failed], minlength=cells),
+            asked
+            if bool((captured == count.astype(captured.dtype)).all())
+            else _summed(cells, captured),
+            _written(cells, asked, count, written, partial),
+            np.bincount(cells.number[failed], minlength=cells.bound),
         ]
     )
-    used, rows = _examples(cell, cells)
+    used = np.flatnonzero(events)
     sums = sums[:, used]
+    heads = dict(zip(columns, cells.values(used), strict=True))
 
     stats.total.add(*sums.sum(axis=1).tolist())
     for by, groups in stats.groups.items():
-        heads = {name: columns[name][rows] for name in GROUPINGS[by]}
-        for key, values in _rolled_up(batch, heads, sums):
+        chosen = {name: heads[name] for name in GROUPINGS[by]}
+        for key, values in _rolled_up(batch, chosen, sums):
             if (tally := groups.get(key)) is None:
                 if len(groups) < MOST_GROUPS:
                     tally = groups[key] = Tally()
@@ -239,16 +280,47 @@ def _add_groups(
             tally.add(*values)
 
 
+def _sized(cells: _Cells, count: Column) -> tuple[Counts, Column, Counts]:
+    """Return by cell the events and the bytes asked, and the events by octave of these.
+
+    Where sizes are small and alike, each size of a cell is counted: all three come from that.
+    """
+    least, most = int(count.min()), int(count.max())
+    span, length = most - least + 1, len(count)
+    if span * cells.bound > length or most * length >= _EXACT:
+        events = np.bincount(cells.number, minlength=cells.bound)
+        return events, _summed(cells, count), octaves(count)
+    number = cells.number if span == 1 else cells.number * span + (count.view(np.int64) - least)
+    counted = np.bincount(number, minlength=cells.bound * span).reshape(-1, span)
+    values = np.arange(least, most + 1)
+    # The exponent of a number is its octave.
+    sizes = np.bincount(np.frexp(values)[1], weights=counted.sum(axis=0), minlength=OCTAVES)
+    return counted.sum(axis=1), counted @ values, sizes.astype(np.int64)
+
+
+def _written(
+    cells: _Cells, asked: Column, count: Column, written: Counts, partial: Counts
+) -> Column:
+    """Sum up bytes written by cell: those asked less what some events wrote less."""
+    if max(int(count.max()), int(written.max())) * len(count) >= _EXACT:
+        return _summed(cells, written)
+    short = count[partial].view(np.int64) - written[partial]
+    numbers = cells.number[partial]
+    less: Column = np.bincount(numbers, weights=short, minlength=cells.bound)
+    return asked - less.astype(np.int64)
+
+
 def _rolled_up(
     batch: EventBatch, heads: Mapping[str, Column], sums: Column
 ) -> Iterable[tuple[Key, list[int]]]:
     """Add up the sums of cells that have the same key in the columns ``heads``."""
-    group, groups = _numbered(list(heads.values()), sums.shape[1])
-    rolled = np.zeros((len(sums), groups), dtype=sums.dtype)
+    groups = _numbered(list(heads.values()), sums.shape[1])
+    rolled = np.zeros((len(sums), groups.bound), dtype=sums.dtype)
     for total, values in zip(rolled, sums, strict=True):
-        np.add.at(total, group, values)
-    used, rows = _examples(group, groups)
-    keys = [_values(batch, name, column[rows]) for name, column in heads.items()]
+        np.add.at(total, groups.number, values)
+    used = np.flatnonzero(np.bincount(groups.number, minlength=groups.bound))
+    found = groups.values(used)
+    keys = [_values(batch, name, column) for name, column in zip(heads, found, strict=True)]
     return zip(zip(*keys, strict=True), rolled[:, used].T.tolist(), strict=True)
 
 
@@ -269,46 +341,65 @@ def _values(batch: EventBatch, name: str, column: Column) -> list[Any]:
     return numbers
 
 
-def _numbered(columns: Sequence[Column], length: int) -> tuple[Counts, int]:
-    """Number rows by their combination of values.
+@dataclass(slots=True)
+class _Cells:
+    """Rows numbered by their combination of values.
 
-    Returns:
-        For each of the ``length`` rows a number, the same for the same combination, and a bound
-        that all are below: at most four times the rows, so that summing by it stays cheap.
+    Attributes:
+        number: for each row a number, the same for the same combination.
+        bound: all are below it. It is at most four times the rows, so summing stays cheap.
+        steps: how the numbers were made: for each column (least, size, distinct values above the
+            least or None), or where they were numbered anew, what they had been.
     """
+
+    number: Counts
+    bound: int
+    steps: list[tuple[int, int, Counts | None] | Counts]
+
+    def values(self, numbers: Counts) -> list[Counts]:
+        """Return for some of the numbers the values of each column."""
+        found: list[Counts] = []
+        for step in reversed(self.steps):
+            if not isinstance(step, tuple):
+                numbers = step[numbers]
+                continue
+            least, size, distinct = step
+            numbers, code = np.divmod(numbers, size)
+            found.append((code if distinct is None else distinct[code]) + least)
+        return found[::-1]
+
+
+def _numbered(columns: Sequence[Column], length: int) -> _Cells:
+    """Number ``length`` rows by their combination of values in some columns."""
     number, bound = np.zeros(length, dtype=np.int64), 1
+    steps: list[tuple[int, int, Counts | None] | Counts] = []
     for column in columns:
-        least = int(column.min())
+        least, distinct = int(column.min()), None
         size = int(column.max()) - least + 1
-        if size == 1:
-            continue
-        code = column.astype(np.int64)
-        code -= least
         if size > 4 * length:
-            distinct, code = np.unique(code, return_inverse=True)
+            distinct, code = np.unique(column, return_inverse=True)
+            distinct = distinct.astype(np.int64) - least
             size = len(distinct)
-        number = number * size + code if bound > 1 else code
-        bound *= size
+        elif size > 1:
+            code = column - column.dtype.type(least)
+        if size > 1:
+            number = code.astype(np.int64) if bound == 1 else number * size + code
+            bound *= size
+        steps.append((least, size, distinct))
         if bound > 4 * length:
-            distinct, number = np.unique(number, return_inverse=True)
-            bound = len(distinct)
-    return number, bound
+            combined, number = np.unique(number, return_inverse=True)
+            bound = len(combined)
+            steps.append(combined)
+    return _Cells(number, bound, steps)
 
 
-def _examples(number: Counts, bound: int) -> tuple[Counts, Counts]:
-    """Return the numbers that occur, and for each a row that has it, to tell what it stands for."""
-    row = np.full(bound, -1)
-    row[number] = np.arange(len(number))
-    used = np.flatnonzero(row >= 0)
-    return used, row[used]
-
-
-def _summed(cell: Counts, cells: int, values: Column) -> Column:
+def _summed(cells: _Cells, values: Column) -> Column:
     """Sum integers that are not negative by cell, exactly (as Python integers if need be)."""
+    number, bound = cells.number, cells.bound
     if int(values.max()) * len(values) < _EXACT:
-        return np.bincount(cell, weights=values, minlength=cells).astype(np.int64)
-    low = np.bincount(cell, weights=values & 0xFFFF_FFFF, minlength=cells)
-    high = np.bincount(cell, weights=values >> 32, minlength=cells)
+        return np.bincount(number, weights=values, minlength=bound).astype(np.int64)
+    low = np.bincount(number, weights=values & 0xFFFF_FFFF, minlength=bound)
+    high = np.bincount(number, weights=values >> 32, minlength=bound)
     exact: Column = low.astype(np.int64) + high.astype(np.int64).astype(object) * (1 << 32)
     return exact
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from wcap import columns
 from wcap.batch import COLUMNS, OPTIONAL, Column, EventBatch
 from wcap.errors import CorruptionError, LimitError
 from wcap.events import UNKNOWN_TARGET, Process, Target
@@ -28,6 +27,7 @@ from wcap.fields import (
     within,
     without_absent,
 )
+from wcap.packed import pack, unpack
 
 # SPEC.md section 9: what one packed table of a chunk may hold, unpacked.
 MAX_TABLE = 8 << 20
@@ -125,7 +125,7 @@ def tables_understood(fields: Fields) -> bool:
         table = fields.find(name, dict)
         if table is None:
             continue
-        unpacked = decode_map(columns.unpack(table, MAX_TABLE))
+        unpacked = decode_map(unpack(table, MAX_TABLE))
         entries = map(Fields, unpacked.take(name, list))
         if not unpacked.has_only((name,)) or not Fields(table).has_only(("data", "size")):
             return False
@@ -139,11 +139,11 @@ def _packed(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     check_items(table)
     if len(table) > MAX_TABLE:
         raise LimitError(f"a chunk of {len(table)} bytes about {name}, {MAX_TABLE} allowed")
-    return columns.pack(table)
+    return pack(table)
 
 
 def _unpacked(fields: Fields, name: str) -> list[Any]:
-    return decode_map(columns.unpack(fields.take(name, dict), MAX_TABLE)).take(name, list)
+    return decode_map(unpack(fields.take(name, dict), MAX_TABLE)).take(name, list)
 
 
 def _encode_process(process: Process) -> dict[str, Any]:

@@ -45,6 +45,20 @@ class Timeline:
         self.events[places] += events[used]
         self.written[places] += np.add.reduceat(written.astype(np.float64), starts[used])
 
+    def include(self, other: Timeline) -> None:
+        """Add what another has counted from the same origin; it is used up."""
+        if not len(other.events):
+            return
+        while other.width_ns < self.width_ns:
+            other._widen(10)
+        last = other.first + len(other.events) - 1
+        self._make_room(other.first * other.width_ns, last * other.width_ns)
+        while other.width_ns < self.width_ns:
+            other._widen(10)
+        place = slice(other.first - self.first, other.first - self.first + len(other.events))
+        self.events[place] += other.events
+        self.written[place] += other.written
+
     def coarser(self, most: int) -> Timeline:
         """Return it in at most ``most`` cells (2 or more), of 1, 2 or 5 times a power of ten."""
         last = self.first + len(self.events) - 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import stat
@@ -170,22 +171,17 @@ def test_a_file_is_replaced_only_by_force(capture, tmp_path, capsys):
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(capture, tmp_path, monkeypatch, capsys):
     target = tmp_path / "run.csv"
-    real = EXPORTERS["csv"].write
+    real = EXPORTERS["csv"].rows
 
-    def slow(batches, output, forms):
-        real(batches, output, forms)
+    def slow(batch, forms):
+        yield from real(batch, forms)
         target.write_text("someone else's")
 
-    monkeypatch.setitem(EXPORTERS, "csv", _with_write("csv", slow))
+    monkeypatch.setitem(EXPORTERS, "csv", dataclasses.replace(EXPORTERS["csv"], rows=slow))
 
     assert main(["export", str(capture), "--csv", "-o", str(target)]) == 1
     assert "exists already" in capsys.readouterr().err
     assert target.read_text() == "someone else's"
-
-
-def _with_write(name, function):
-    exporter = EXPORTERS[name]
-    return type(exporter)(exporter.name, exporter.summary, exporter.forms, function)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +193,11 @@ def test_a_failed_export_leaves_the_old_file_and_no_part(
     target = tmp_path / "run.csv"
     target.write_text("precious")
 
-    def fail(batches, output, forms):
-        output.write(b"a part")
+    def fail(batch, forms):
+        yield b"a part"
         raise failure
 
-    monkeypatch.setitem(EXPORTERS, "csv", _with_write("csv", fail))
+    monkeypatch.setitem(EXPORTERS, "csv", dataclasses.replace(EXPORTERS["csv"], rows=fail))
 
     assert main(["export", str(capture), "--csv", "-o", str(target), "--force"]) == status
     assert target.read_text() == "precious"

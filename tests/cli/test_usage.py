@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from support import batch_of, write, write_capture
 
 from wcap.cli import main
 
@@ -56,3 +57,16 @@ def test_help_and_version_are_asked_for_and_no_error(capsys):
     assert main(["show", "--help"]) == 0
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.endswith("wcap 0.1.0\n")
+
+
+@pytest.mark.parametrize("command", ["show", "stats", "info", "verify"])
+@pytest.mark.parametrize("rest", [b"", b"no frame of a capture"], ids=["whole", "damaged"])
+def test_a_command_does_the_same_whether_or_not_there_are_options_to_parse(
+    command, rest, tmp_path, capsys
+):
+    path = tmp_path / "run.wcap"
+    write_capture(path, batch_of(write()))
+    path.write_bytes(path.read_bytes() + rest)
+    plain = main([command, str(path)]), *capsys.readouterr()
+    assert plain == (main([command, "--", str(path)]), *capsys.readouterr())
+    assert plain[0] == (3 if rest else 0)

@@ -24,7 +24,7 @@ from wcap import (
     errors,
     fields,
     index_frames,
-    reader,
+    packed,
     sources,
     tables,
 )
@@ -206,7 +206,7 @@ def capture_maps() -> list[tuple[int, dict]]:
         body = msgpack.unpackb(CAPTURE[frame.start + 18 : frame.end])
         for name in ("processes", "entries"):
             if name in body:
-                body[name] = decode_map(columns.unpack(body[name], 9999))._map
+                body[name] = decode_map(packed.unpack(body[name], 9999))._map
         maps.append((frame.type, body))
     return maps
 
@@ -222,7 +222,7 @@ def capture_maps() -> list[tuple[int, dict]]:
         ("`targets` of a chunk", tables.MAX_TABLE),
         ("`entries` of an INDEX", index_frames.MAX_INDEX),
         ("results in a RESULTS", chunk_summary.MAX_EVENTS),
-        ("results in all RESULTS", reader.MAX_RESULTS),
+        ("results in all RESULTS", chunks.MAX_RESULTS),
     ],
 )
 def test_limits_are_those_of_the_code(row, limit):
@@ -306,7 +306,7 @@ def test_the_targets_example():
     target = Target("file", "/tmp/x", (8, 1), 1001, deleted=True)
     batch = batch_of(write(target=target))
     body = msgpack.unpackb(chunks.encode_events(batch, CLOCK)[0])
-    assert columns.unpack(body["targets"], 999) == block("targets")
+    assert packed.unpack(body["targets"], 999) == block("targets")
     body["targets"] = table
     assert chunks.Chunk(msgpack.packb(body), CLOCK).batch().targets == [target]
 
@@ -330,7 +330,7 @@ def test_the_footer_example():
 
 
 def test_the_packed_example():
-    assert columns.unpack(msgpack.unpackb(block("packed")), 100) == b"ab" * 50
+    assert packed.unpack(msgpack.unpackb(block("packed")), 100) == b"ab" * 50
 
 
 CPU, COUNT = np.array([0, 1, 0, 0, 1]), np.array([6, 6, 6])

@@ -44,6 +44,25 @@ for _command in (show, stats, info, export, replay, verify, recover, cut, merge,
     app.command()(_command)
 
 
+# What reads captures, and whose arguments but for options are captures' names.
+_READING = {"show": show, "stats": stats, "info": info, "verify": verify}
+
+
+def _run(words: list[str]) -> Any:
+    """Run a command and return its exit status, or None.
+
+    A command that is given captures and no option is called at once: there is nothing to parse,
+    and what typer loads to convert options takes longer than `info` itself.
+    """
+    name, *files = words or [""]
+    if name in _READING and not any(word.startswith("-") and word != "-" for word in files):
+        try:
+            return _READING[name](files or None)
+        except typer.Exit as end:
+            return end.exit_code
+    return app(args=with_print_style(words), prog_name="wcap", standalone_mode=False, obj=words)
+
+
 # Of all that typer finds wrong in a command line; it has no name for it.
 _WrongUsage: Any = typer.BadParameter.__base__
 
@@ -93,9 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_missing_streams()
     words = sys.argv[1:] if argv is None else [*argv]
     try:
-        status = app(
-            args=with_print_style(words), prog_name="wcap", standalone_mode=False, obj=words
-        )
+        status = _run(words)
         return status if isinstance(status, int) else ExitStatus.OK
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # of which typer makes a 1

@@ -12,19 +12,23 @@ from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
     CapturesArgument,
     ForceOption,
+    JobsOption,
     LimitOption,
     OutputOption,
     find_captures,
+    job_count,
     reading,
 )
 from wcap.cli.output import output, refuse_replacing, tell_lost
 from wcap.cli.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from wcap.batch import EventBatch
     from wcap.exporters import Exporter
+    from wcap.filters import Filter
+    from wcap.readable import Readable
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Comma-separated values, a row an event.")]
 JsonlOption = Annotated[bool, typer.Option("--jsonl", help="JSON lines, an object an event.")]
@@ -54,6 +58,7 @@ def export(
     force: ForceOption = False,
     data: DataOption = None,
     limit: LimitOption = None,
+    jobs: JobsOption = 1,
 ) -> None:
     """Write a capture's events as CSV or JSON lines.
 
@@ -67,14 +72,16 @@ def export(
     refuse_replacing(names, destination, named=bool(files), force=force)
     with reading(names) as capture:
         where = filters.resolve(capture)
-        batches: Iterable[EventBatch] = capture.batches(where)
-        if limit is not None:
-            batches = _first(batches, limit)
         with output(destination, force=force) as stream:
             # Where the rows themselves run over the terminal, a line about them would only disturb.
             quiet = destination in (None, Path("-")) and sys.stdout.isatty()
-            shown = progress(capture, batches, terminal=False if quiet else None)
-            exporter.write(shown, stream, forms)
+            stream.write(exporter.head(forms))
+            for rows in progress(
+                capture,
+                _rows(capture, where, limit, jobs, lambda batch: exporter.rows(batch, forms)),
+                terminal=False if quiet else None,
+            ):
+                stream.write(rows)
         tell_lost(capture)
 
 
@@ -97,6 +104,28 @@ def _chosen(*, csv: bool, jsonl: bool, format_name: str | None) -> Exporter:
             f"{' and '.join(names) or 'none'} given"
         )
     return find(names[0])
+
+
+def _rows(
+    capture: Readable,
+    where: Filter,
+    limit: int | None,
+    jobs: int,
+    form: Callable[[EventBatch], Iterator[bytes]],
+) -> Iterator[bytes]:
+    """Yield the first ``limit`` events that match, some of them at a time."""
+    if limit is None and (count := job_count(capture, jobs)) > 1:
+        from wcap.reader import Capture
+        from wcap.sharing import formatted
+
+        assert isinstance(capture, Capture)
+        for rows in formatted(capture, where, form, count):
+            if isinstance(rows, bytes):
+                yield rows
+        return
+    batches: Iterable[EventBatch] = capture.batches(where)
+    for batch in batches if limit is None else _first(batches, limit):
+        yield from form(batch)
 
 
 def _first(batches: Iterable[EventBatch], limit: int) -> Iterator[EventBatch]:

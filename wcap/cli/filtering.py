@@ -175,9 +175,9 @@ def filtered(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]]
         own = [item for item in signature.parameters.values() if item.name != "filters"]
 
         @functools.wraps(command)
-        def with_filters(**given: Any) -> None:
-            filters = FilterOptions(**{item.name: given.pop(item.name) for item in options})
-            command(**given, filters=filters)
+        def with_filters(*files: Any, **given: Any) -> None:
+            asked = {item.name: given.pop(item.name) for item in options if item.name in given}
+            command(*files, **given, filters=FilterOptions(**asked))
 
         parameters = [*own, *options]
         with_filters.__signature__ = signature.replace(  # type: ignore[attr-defined]  # as inspect says

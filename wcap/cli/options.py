@@ -37,6 +37,16 @@ LimitOption = Annotated[
     int | None, typer.Option("-n", "--limit", min=0, metavar="N", help="Stop after N events.")
 ]
 
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        min=0,
+        metavar="N",
+        help="Read with N processes side by side; 0 is as many as there are processors.",
+    ),
+]
+
 
 def _file_name(given: str) -> Path:
     """Read the name of a file to write.
@@ -192,6 +202,21 @@ def reading(
             print(f"wcap: {escape_text(capture.name)}: still being recorded", file=sys.stderr)
         if capture.damage or capture.gaps or (capture.end is not None and capture.end.short):
             raise typer.Exit(ExitStatus.LOSS)
+
+
+def job_count(capture: Readable, jobs: int) -> int:
+    """Return how many processes are to read a capture, and can, of ``jobs`` that were asked for."""
+    if jobs == 1:
+        return 1
+    from wcap.sharing import processes
+
+    return processes(capture, jobs or _processors())
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def shown_input(name: str) -> str:

@@ -15,7 +15,9 @@ import typer
 from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.options import (
     CapturesArgument,
+    JobsOption,
     LimitOption,
+    job_count,
     reading,
 )
 from wcap.cli.output import standard_output, tell_lost
@@ -83,6 +85,7 @@ def show(
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Go on while the file is being recorded.")
     ] = False,
+    jobs: JobsOption = 1,
 ) -> None:
     """Print the events of a capture, a line each.
 
@@ -93,15 +96,25 @@ def show(
     chosen = _style(hex_dump=hex_dump, text=text, style=style, json=json, time=time)
     with reading(files, follow=follow) as capture:
         where = filters.resolve(capture)
+        started_ns = capture.header.started_ns
+        form: Callable[[EventBatch], str]
         told: list[Gap] = []
-        entries = _noting(_entries(capture, where, limit), told)
         if json:
-            _print_json(entries, capture.header.started_ns)
+            from wcap.exporters.jsonl import format_batch
+            from wcap.render import make_renderer
+
+            renderer, form = make_renderer(started_ns=started_ns), format_batch
         else:
+            renderer = _renderer(chosen, started_ns, time or TimeForm.LOCAL, wide=wide)
+            form = renderer.batch
+        # What follows depends on what came before, so that one process has to see all of it.
+        in_turn = limit is not None or time == TimeForm.DELTA or (text and capture.gaps)
+        count = 1 if in_turn else job_count(capture, jobs)
+        shown = _noting(_shown(capture, where, limit, count, form), told)
+        if not json:
             # On a terminal the events themselves show how far it is.
-            entries = progress(capture, entries, terminal=False if sys.stdout.isatty() else None)
-            started_ns = capture.header.started_ns
-            _print(entries, _renderer(chosen, started_ns, time or TimeForm.LOCAL, wide=wide))
+            shown = progress(capture, shown, terminal=False if sys.stdout.isatty() else None)
+        _print(shown, renderer, gaps_apart=json)
         if not told:
             sys.stdout.flush()
             tell_lost(capture)
@@ -146,8 +159,8 @@ def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[Ev
             return
 
 
-def _noting(entries: Iterable[EventBatch | Gap], gaps: list[Gap]) -> Iterator[EventBatch | Gap]:
-    """Hand on events and gaps, and remember the gaps, which tell that something is missing."""
+def _noting(entries: Iterable[bytes | Gap], gaps: list[Gap]) -> Iterator[bytes | Gap]:
+    """Hand on text and gaps, and remember the gaps, which tell that something is missing."""
     from wcap.events import Gap
 
     for entry in entries:
@@ -169,34 +182,50 @@ def _renderer(style: str, started_ns: int, time: TimeForm, *, wide: bool) -> Ren
     )
 
 
-def _print(entries: Iterable[EventBatch | Gap], renderer: Renderer) -> None:
+def _shown(
+    capture: Readable,
+    where: Filter,
+    limit: int | None,
+    count: int,
+    form: Callable[[EventBatch], str],
+) -> Iterator[bytes | Gap]:
+    """Yield the first ``limit`` events that match as text, and the gaps among them.
+
+    ``count`` processes format them side by side; what the terminal's encoding lacks is escaped.
+    """
     from wcap.events import Gap
+    from wcap.render import parts
 
-    put = _printer()
-    for entry in entries:
-        put(renderer.gap(entry) if isinstance(entry, Gap) else renderer.batch(entry))
-
-
-def _print_json(entries: Iterable[EventBatch | Gap], started_ns: int) -> None:
-    """Print events; what was lost goes to stderr, as a reader of the JSON expects events only."""
-    from wcap.events import Gap
-    from wcap.exporters.jsonl import format_batch
-    from wcap.render import make_renderer
-
-    put = _printer()
-    talk = make_renderer(started_ns=started_ns)
-    for entry in entries:
-        if isinstance(entry, Gap):
-            print(talk.gap(entry), end="", file=sys.stderr)
-        else:
-            put(format_batch(entry))
-
-
-def _printer() -> Callable[[str], object]:
-    """Return what prints text at once; what the terminal's encoding lacks is escaped."""
     codecs.register_error("wcap.escape", _escape_unencodable)
+    encoding = sys.stdout.encoding
+
+    def encoded(batch: EventBatch) -> bytes:
+        return form(batch).encode(encoding, "wcap.escape")
+
+    if count == 1:
+        for entry in _entries(capture, where, limit):
+            yield entry if isinstance(entry, Gap) else encoded(entry)
+        return
+
+    from wcap.reader import Capture
+    from wcap.sharing import formatted
+
+    assert isinstance(capture, Capture)
+    for shown in formatted(capture, where, lambda batch: map(encoded, parts(batch)), count):
+        if not isinstance(shown, Gap) or where.may_miss(shown, capture.header.hosts):
+            yield shown
+
+
+def _print(shown: Iterable[bytes | Gap], renderer: Renderer, *, gaps_apart: bool) -> None:
+    """Print text at once; gaps to stderr where a reader of the rest expects events only."""
     output, encoding = standard_output(), sys.stdout.encoding
-    return lambda text: output.write(text.encode(encoding, "wcap.escape"))
+    for text in shown:
+        if isinstance(text, bytes):
+            output.write(text)
+        elif gaps_apart:
+            print(renderer.gap(text), end="", file=sys.stderr)
+        else:
+            output.write(renderer.gap(text).encode(encoding, "wcap.escape"))
 
 
 def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:

@@ -13,6 +13,8 @@ from wcap.cli.filtering import FilterOptions, filtered
 from wcap.cli.layout import bar, moment, number, plural, print_json, print_lines, size, span, table
 from wcap.cli.options import (
     CapturesArgument,
+    JobsOption,
+    job_count,
     reading,
 )
 from wcap.cli.output import tell_lost
@@ -20,6 +22,7 @@ from wcap.cli.progress import progress
 from wcap.escape import escape_text
 
 if TYPE_CHECKING:
+    from wcap.filters import Filter
     from wcap.readable import Readable
     from wcap.stats import Counts, Key, Stats, Tally
 
@@ -72,20 +75,14 @@ def stats(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    jobs: JobsOption = 1,
 ) -> None:
     """Sum up a capture: totals, processes, files, sizes, durations, errors, rate.
 
     Example: wcap stats run.wcap --comm nginx --by fd --top 5
     """
     with reading(files) as capture:
-        from wcap.stats import USUAL, collect
-
-        where = filters.resolve(capture)
-        found = collect(
-            progress(capture, capture.batches(where)),
-            by=[*dict.fromkeys(by)] if by else USUAL,
-            origin_ns=capture.header.started_ns,
-        )
+        found = _collected(capture, filters.resolve(capture), by, jobs)
         if json:
             print_json(_as_json(found, capture, top))
         else:
@@ -95,6 +92,21 @@ def stats(
         if not capture.gaps:  # which the totals have
             sys.stdout.flush()
             tell_lost(capture)
+
+
+def _collected(capture: Readable, where: Filter, by: list[By] | None, jobs: int) -> Stats:
+    from wcap.stats import USUAL, collect
+
+    wanted = [*dict.fromkeys(by)] if by else USUAL
+    started_ns = capture.header.started_ns
+    if (count := job_count(capture, jobs)) > 1:
+        from wcap.reader import Capture
+        from wcap.sharing import collected
+
+        assert isinstance(capture, Capture)
+        return collected(capture, where, count, by=wanted, origin_ns=started_ns)
+    batches = progress(capture, capture.batches(where))
+    return collect(batches, by=wanted, origin_ns=started_ns)
 
 
 def _sections(

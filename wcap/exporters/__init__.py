@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from wcap.batch import EventBatch
 from wcap.errors import UnknownFormatError
 from wcap.exporters import csv, jsonl
-from wcap.exporters.shared import Output, PayloadForm
+from wcap.exporters.shared import PayloadForm
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
     """A way to write events in someone else's format.
 
-    ``write`` takes the batches, where to write, and the payload forms wanted; ``forms`` are those
-    that it gives unless told otherwise.
+    Attributes:
+        name: what it is called.
+        summary: what it is, for people.
+        forms: the payload forms that it gives unless told otherwise.
+        head: returns what stands before the first event, for some payload forms.
+        rows: yields the events of a batch piece by piece, with payloads in some forms.
     """
 
     name: str
     summary: str
     forms: tuple[PayloadForm, ...]
-    write: Callable[[Iterable[EventBatch], Output, Sequence[PayloadForm]], None]
+    head: Callable[[Sequence[PayloadForm]], bytes]
+    rows: Callable[[EventBatch, Sequence[PayloadForm]], Iterator[bytes]]
 
 
 EXPORTERS = {
     exporter.name: exporter
     for exporter in (
-        Exporter("csv", "One row per event", csv.DEFAULT_FORMS, csv.write),
-        Exporter("jsonl", "One JSON object per event", jsonl.DEFAULT_FORMS, jsonl.write),
+        Exporter("csv", "One row per event", csv.DEFAULT_FORMS, csv.head, csv.rows),
+        Exporter("jsonl", "One JSON object per event", jsonl.DEFAULT_FORMS, jsonl.head, jsonl.rows),
     )
 }
 

@@ -8,9 +8,9 @@ the call has no such thing.
 
 from __future__ import annotations
 
+import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from wcap.escape import escape_text
 from wcap.events import EventFlag
 from wcap.exporters.shared import (
     SLICE_ROWS,
-    Output,
     PayloadForm,
     measured,
     placed,
@@ -27,6 +26,7 @@ from wcap.exporters.shared import (
     unknown_payloads,
 )
 from wcap.fields import text as decoded
+from wcap.weave import TextColumn, fractions, per_distinct, weave
 
 DEFAULT_FORMS = (PayloadForm.TEXT,)
 COLUMNS = (
@@ -54,8 +54,6 @@ COLUMNS = (
     "host",
 )
 _LINE_END = "\r\n"
-# What `_format` zips: time, writer, sizes and so on, host and payloads with commas before them.
-_ROW = "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s%s%s"
 # Bytes that stand as they are or become one of these escapes; the backslash has its turn first.
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 _PLAIN_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ('"', '""'))
@@ -63,46 +61,45 @@ _PLAIN_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), (
 # CR, which do so too, are escaped before this is asked.
 _BEFORE_FORMULA = " '\""
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-_DOUBTFUL = _FORMULA.union(_BEFORE_FORMULA)
+# A cell among others, NUL between them, that may have to be made harmless.
+_DOUBTFUL = re.compile(f"(?:\\A|\0)[{re.escape(''.join(_FORMULA) + _BEFORE_FORMULA)}]")
 
 
-def write(
-    batches: Iterable[EventBatch],
-    output: Output,
-    forms: Sequence[PayloadForm] = DEFAULT_FORMS,
-) -> None:
-    """Write the header row, then every event as a row; ``forms`` says how payloads are given."""
+def head(forms: Sequence[PayloadForm]) -> bytes:
+    """Return the header row; ``forms`` says how payloads are given."""
     header = [*COLUMNS, *(form.column for form in forms)]
-    output.write((",".join(header) + _LINE_END).encode())
-    for batch in batches:
-        for part in batch.pieces(SLICE_ROWS):
-            output.write(_format(part, forms).encode())
+    return (",".join(header) + _LINE_END).encode()
+
+
+def rows(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[bytes]:
+    """Yield every event as a row, some rows at a time."""
+    for part in batch.pieces(SLICE_ROWS):
+        yield _format(part, forms).encode()
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    rows = zip(
-        _times(batch),
-        _writers(batch),
-        *measured(batch, _size, _flags, unknown=""),
-        *placed(batch, _target, _origin, unknown=""),
-        _hosts(batch),
-        _payloads(batch, forms),
-        strict=True,
-    )
-    return "".join([_ROW % row for row in rows])
+    size, duration, cpu, sequence, flags = measured(batch, _size, _flags, unknown="")
+    target, offset, origin = placed(batch, _target, _origin, unknown="")
+    cells = [_writers(batch), size, _numbers(duration), _numbers(cpu), _numbers(sequence), flags]
+    cells += [target, _numbers(offset), origin, _hosts(batch), *_payloads(batch, forms)]
+    commas = [part for cell in cells for part in (",", cell)]
+    return weave(len(batch), *_times(batch), *commas, _LINE_END)
 
 
-def _times(batch: EventBatch) -> list[str]:
+def _times(batch: EventBatch) -> list[TextColumn]:
     """Format each time twice: ISO 8601 in UTC with nanoseconds, and nanoseconds since 1970."""
-    seconds, fractions = np.divmod(batch.time_ns, 1_000_000_000)
-    whole = seconds.tolist()
-    shown = {second: str(np.datetime64(second, "s")) for second in set(whole)}
-    return [
-        f"{shown[second]}.{fraction:09d}Z,{time}"
-        for second, fraction, time in zip(
-            whole, fractions.tolist(), batch.time_ns.tolist(), strict=True
-        )
-    ]
+    seconds, nanoseconds = np.divmod(batch.time_ns, 1_000_000_000)
+    whole = per_distinct([seconds], lambda row: f"{np.datetime64(int(seconds[row]), 's')}")
+    if bool((seconds <= 0).any()):
+        return [whole, fractions(nanoseconds, "Z,"), _numbers(batch.time_ns.tolist())]
+    # The digits of the fraction end the whole number as well.
+    digits = fractions(nanoseconds)
+    since_1970 = per_distinct([seconds], lambda row: f"Z,{seconds[row]}")
+    return [whole, digits, since_1970, [text[1:] for text in digits]]
+
+
+def _numbers(column: Iterable[int | str]) -> list[str]:
+    return list(map(str, column))
 
 
 def _writers(batch: EventBatch) -> list[str]:
@@ -134,25 +131,22 @@ def _origin(fd: int | None, source: str | None, address: str | None) -> str:
 
 
 def _hosts(batch: EventBatch) -> list[str]:
-    return repeating(lambda at: f",{_name(batch.hosts.names[at])}", batch.host)
+    return repeating(lambda at: f"{_name(batch.hosts.names[at])}", batch.host)
 
 
 def _name(name: str | None) -> str:
     return "" if name is None else _cell(name)
 
 
-def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:
-    """Format the payload of each event, each form with the comma before it, and the line's end."""
+def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[list[str]]:
+    """Format the payload of each event, a column for each form."""
     payloads = list(batch.payloads())
     unknown = unknown_payloads(batch)
-    parts: list[Iterable[str]] = []
-    for form in forms:
-        cells = _ENCODERS[form](payloads)
+    columns = [_ENCODERS[form](payloads) for form in forms]
+    for cells in columns:
         for row in unknown:
             cells[row] = ""
-        parts += [repeat(","), cells]
-    ends = repeat(_LINE_END, len(batch))
-    return list(map("".join, zip(*parts, ends, strict=False)))  # the commas repeat without end
+    return columns
 
 
 def _cells(payloads: Sequence[bytes]) -> list[str]:
@@ -163,9 +157,9 @@ def _cells(payloads: Sequence[bytes]) -> list[str]:
     text = block.decode("ascii")
     for character, shown in _PLAIN_ESCAPES:
         text = text.replace(character, shown)
-    return [
-        f'"{cell if cell[:1] not in _DOUBTFUL else _harmless(cell)}"' for cell in text.split("\0")
-    ]
+    if _DOUBTFUL.search(text):
+        text = "\0".join(map(_harmless, text.split("\0")))
+    return '"{}"'.format(text.replace("\0", '"\0"')).split("\0")
 
 
 def _base64(payloads: Iterable[bytes]) -> list[str]:

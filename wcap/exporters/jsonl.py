@@ -8,7 +8,7 @@ columns; what repeats from event to event (who wrote, how much) is formatted onc
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from json.encoder import encode_basestring_ascii as quoted
 
@@ -16,7 +16,6 @@ from wcap.batch import EventBatch
 from wcap.events import EventFlag
 from wcap.exporters.shared import (
     SLICE_ROWS,
-    Output,
     PayloadForm,
     measured,
     placed,
@@ -34,15 +33,15 @@ _ROW = (
 )
 
 
-def write(
-    batches: Iterable[EventBatch],
-    output: Output,
-    forms: Sequence[PayloadForm] = DEFAULT_FORMS,
-) -> None:
-    """Write every event as one line; ``forms`` says how payloads are given."""
-    for batch in batches:
-        for part in batch.pieces(SLICE_ROWS):
-            output.write(_format(part, forms).encode("ascii"))
+def head(forms: Sequence[PayloadForm]) -> bytes:  # as of every exporter
+    """Return nothing: JSON lines have no header."""
+    return b""
+
+
+def rows(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[bytes]:
+    """Yield every event as a line, some lines at a time; ``forms`` says how payloads are given."""
+    for part in batch.pieces(SLICE_ROWS):
+        yield _format(part, forms).encode("ascii")
 
 
 def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS) -> str:
@@ -56,7 +55,7 @@ def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS
 
 
 def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    rows = zip(
+    values = zip(
         batch.time_ns.tolist(),
         _writers(batch),
         *measured(batch, _size, _flags, unknown="null"),
@@ -65,7 +64,7 @@ def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
         _payloads(batch, forms),
         strict=True,
     )
-    text = "".join([_ROW % row for row in rows])
+    text = "".join([_ROW % row for row in values])
     # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
     return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
 

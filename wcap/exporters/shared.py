@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum, unique
-from typing import Protocol
 
 import numpy as np
 
@@ -13,13 +12,6 @@ from wcap.errors import FilterError
 
 # The text of this many rows stays in a processor's cache: half again as fast as whole batches.
 SLICE_ROWS = 1024
-
-
-class Output(Protocol):
-    """Where an exporter writes: any binary file will do."""
-
-    def write(self, data: bytes, /) -> object:
-        """Write all of the bytes."""
 
 
 @unique

@@ -10,7 +10,7 @@ from wcap.events import EventFlag, Gap
 from wcap.render.facts import bare, durations, notes, quoted_payloads, results
 from wcap.render.places import places
 from wcap.render.renderer import Renderer
-from wcap.render.weave import per_distinct, weave
+from wcap.weave import per_distinct, weave
 
 _PLACES = {"offset": "\nOffset:  ", "source": "\nFrom:    ", "address": "\nTo:      "}
 

@@ -10,7 +10,7 @@ from wcap.events import NO_RESULT, EventFlag, Gap, error_name
 from wcap.render.palette import Palette
 from wcap.render.payload import payload_texts
 from wcap.render.times import Times
-from wcap.render.weave import TextColumn, each, fractions, per_distinct
+from wcap.weave import TextColumn, each, fractions, per_distinct
 
 # Why bytes that a program asked to write may be missing from its payload, unless they were cut.
 _CAUSES = {EventFlag.UNREADABLE: "unreadable", EventFlag.PAYLOAD_LOST: "lost"}

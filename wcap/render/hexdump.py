@@ -13,7 +13,7 @@ from wcap.render.facts import notes
 from wcap.render.lines import line_heads
 from wcap.render.payload import block_of
 from wcap.render.renderer import Renderer
-from wcap.render.weave import each, weave
+from wcap.weave import each, weave
 
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _BYTES = 16

@@ -29,8 +29,8 @@ from wcap.render.palette import Palette
 from wcap.render.places import descriptor, places
 from wcap.render.renderer import Renderer
 from wcap.render.times import Times
-from wcap.render.weave import TextColumn, per_distinct, rows_of, weave
 from wcap.render.window import fit
+from wcap.weave import TextColumn, per_distinct, rows_of, weave
 
 _ARGUMENTS = {"offset": ", @", "address": ", to ", "source": ", from "}
 _SNOOP_NAMES = {1: "OUT", 2: "ERR"}

@@ -13,7 +13,7 @@ from wcap.batch import Column, EventBatch
 from wcap.escape import escape_text
 from wcap.events import Target
 from wcap.render.facts import bare
-from wcap.render.weave import TextColumn, per_distinct
+from wcap.weave import TextColumn, per_distinct
 
 _BRACKETS = str.maketrans({"<": "\\x3c", ">": "\\x3e"})
 

@@ -16,7 +16,7 @@ from wcap.render.palette import Palette
 from wcap.render.payload import RUNNING, payload_texts
 from wcap.render.renderer import Renderer
 from wcap.render.times import Times
-from wcap.render.weave import TextColumn, per_distinct, weave
+from wcap.weave import TextColumn, per_distinct, weave
 
 
 class TextRenderer(Renderer):

@@ -8,7 +8,7 @@ import numpy as np
 
 from wcap.batch import Column
 from wcap.errors import UnknownFormatError
-from wcap.render.weave import TextColumn, fractions, per_distinct
+from wcap.weave import TextColumn, fractions, per_distinct
 
 _SECOND = 1_000_000_000
 TIMES = ("local", "iso", "epoch", "rel", "delta")

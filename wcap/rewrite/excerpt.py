@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wcap.batch import EventBatch
-from wcap.chunk_summary import Summary, encode_summary, summarise
+from wcap.chunk_summary import Summary, encode_summary
 from wcap.chunks import Chunk
 from wcap.events import EventFlag, Gap
 from wcap.filters import Filter
@@ -24,6 +24,7 @@ from wcap.format import End, FrameType, Header, Origin, Rewriting, recovered_end
 from wcap.readable import EVERYTHING, Piece, Readable
 from wcap.rewrite.batches import compact, joined
 from wcap.rewrite.origins import Shift, added, end_without, inside, without
+from wcap.summarising import summarise
 from wcap.writer import CHUNK_EVENTS, CHUNK_PAYLOAD, CaptureWriter, Target, encode_chunks
 
 

@@ -1,0 +1,55 @@
+"""Bytes ⇄ a map that holds them, compressed with zstd where that pays (SPEC.md section 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import zstandard
+
+from wcap.errors import CorruptionError, LimitError
+
+# Level 1 keeps the recorder ahead of a writer that never pauses; higher levels gain a few
+# per cent on these columns (`make bench`).
+COMPRESSION_LEVEL = 1
+# Below this a zstd frame's own overhead eats what it saves.
+WORTH_COMPRESSING = 64
+
+
+def pack(raw: bytes | memoryview) -> dict[str, Any]:
+    """Store bytes, compressed when that pays: ``data``, and ``size`` if it is a zstd frame."""
+    if len(raw) >= WORTH_COMPRESSING:
+        squeezed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(raw)
+        if len(squeezed) < len(raw):
+            return {"data": squeezed, "size": len(raw)}
+    return {"data": bytes(raw)}
+
+
+def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
+    """Return the bytes that `pack` stored.
+
+    Raises:
+        LimitError: they would be longer than ``limit``.
+        CorruptionError: they are not what the map says.
+    """
+    data, size = stored.get("data"), stored.get("size")
+    if data is None:
+        data = b""
+    if not isinstance(data, bytes):
+        raise CorruptionError("a column's data is not bytes")
+    if size is None:
+        if len(data) > limit:
+            raise LimitError(f"a column of {len(data)} bytes exceeds {limit}")
+        return data
+    if type(size) is not int or size < 0:
+        raise CorruptionError(f"a column's size is {size!r:.40}")
+    if size > limit:
+        raise LimitError(f"a column of {size} bytes exceeds {limit}")
+    try:
+        declared = zstandard.get_frame_parameters(data).content_size
+        if declared != size:
+            raise CorruptionError(f"a column's zstd frame holds {declared} bytes, {size} expected")
+        # What does not come to the declared size, zstd refuses itself.
+        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise CorruptionError(f"a column does not decompress: {error}") from error

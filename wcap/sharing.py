@@ -1,0 +1,147 @@
+"""One capture read by several processes: chunk by chunk in turn, or each its share.
+
+Every process has the plan of the file, so it knows which chunks are its own, and reads no others.
+What comes out is what one process gives, byte for byte. Where a chunk is not sound, the parent goes
+on alone from there, or from the beginning where nothing has been handed on: so what is wrong is
+found, told and judged in one place, as it is with one process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from wcap.batch import EventBatch
+from wcap.errors import FormatError
+from wcap.events import Gap
+from wcap.filters import Filter
+from wcap.readable import Readable, Waiting
+from wcap.reader import Capture
+from wcap.stats import USUAL, Stats, collect, united
+from wcap.workers import Message, Workers, available
+
+_DATA, _GAP, _DONE, _NOT_SOUND = range(4)
+_NUMBER = struct.Struct("<q")
+
+Form = Callable[[EventBatch], Iterable[bytes]]
+
+
+def processes(capture: Readable, jobs: int) -> int:
+    """Return how many processes can read a capture side by side, up to ``jobs``.
+
+    It is one for a pipe, for several captures as one, and where processes cannot be forked.
+    """
+    if not (isinstance(capture, Capture) and available):
+        return 1
+    return max(1, min(jobs, capture.chunks))
+
+
+def formatted(capture: Capture, where: Filter, form: Form, count: int) -> Iterator[bytes | Gap]:
+    """Yield what `Capture.entries` yields, its batches formatted by several processes.
+
+    Args:
+        capture: a file, opened with ``errors="salvage"``.
+        where: the events wanted.
+        form: turns a batch into pieces of bytes; nothing may depend on the batches before.
+        count: of processes, as `processes` says.
+    """
+    waiting = _all_gaps(capture)
+    rest = range(0)
+    with Workers(count, lambda number: _format(capture, where, form, number, count)) as workers:
+        for place in range(capture.chunks):
+            kind, data = workers.next_of(place % count)
+            while kind in (_DATA, _GAP):
+                if kind == _DATA:
+                    yield data
+                else:
+                    yield from _up_to(_NUMBER.unpack(data)[0], capture, waiting)
+                kind, data = workers.next_of(place % count)
+            if kind == _NOT_SOUND:
+                rest = range(place, capture.chunks)
+                break
+            (capture.position,) = _NUMBER.unpack(data)
+    if rest:
+        for entry in capture.entries_among(rest, where, waiting):
+            if isinstance(entry, Gap):
+                yield entry
+            else:
+                yield from form(entry)
+    while waiting:
+        yield heapq.heappop(waiting)[-1]
+
+
+def _format(
+    capture: Capture, where: Filter, form: Form, number: int, count: int
+) -> Iterator[Message]:
+    """Format every so manieth chunk, and say where gaps lie.
+
+    A gap that lay before an earlier chunk may be told of again: the parent knows.
+    """
+    waiting = _all_gaps(capture)
+    names = {id(gap): name for _, name, gap in waiting}
+    known = len(capture.damage)
+    for place in range(number, capture.chunks, count):
+        entries = list(capture.entries_among(range(place, place + 1), where, waiting))
+        if len(capture.damage) > known:
+            yield _NOT_SOUND, b""
+            return
+        for entry in entries:
+            if isinstance(entry, Gap):
+                yield _GAP, _NUMBER.pack(names[id(entry)])
+            else:
+                for data in form(entry):
+                    yield _DATA, data
+        yield _DONE, _NUMBER.pack(capture.position)
+
+
+def _all_gaps(capture: Capture) -> Waiting:
+    waiting = [(gap.last_ns, name, gap) for name, gap in enumerate(capture.gaps)]
+    heapq.heapify(waiting)
+    return waiting
+
+
+def _up_to(name: int, capture: Capture, waiting: Waiting) -> Iterator[Gap]:
+    """Take the gaps that have not been handed on yet, up to the one of this place."""
+    last = (capture.gaps[name].last_ns, name)
+    while waiting and waiting[0][:2] <= last:
+        yield heapq.heappop(waiting)[-1]
+
+
+def collected(
+    capture: Capture, where: Filter, count: int, *, by: Sequence[str] = USUAL, origin_ns: int = 0
+) -> Stats:
+    """Return what `collect` does for a capture, summed up by several processes.
+
+    Args:
+        capture: a file, opened with ``errors="salvage"``.
+        where: the events wanted.
+        count: of processes, as `processes` says.
+        by: as for `collect`.
+        origin_ns: as for `collect`.
+    """
+    bounds = [capture.chunks * number // count for number in range(count + 1)]
+
+    def sum_up(number: int) -> Iterator[Message]:
+        known = len(capture.damage)
+        share = range(bounds[number], bounds[number + 1])
+        entries = capture.entries_among(share, where, [])
+        batches = (entry for entry in entries if isinstance(entry, EventBatch))
+        try:
+            stats = collect(batches, by=by, origin_ns=origin_ns)
+        except FormatError:
+            yield _NOT_SOUND, b""
+        else:
+            sound = len(capture.damage) == known
+            yield _DATA if sound else _NOT_SOUND, pickle.dumps(stats)
+
+    parts: list[Stats] = []
+    with Workers(count, sum_up) as workers:
+        for number in range(count):
+            kind, data = workers.next_of(number)
+            if kind == _NOT_SOUND:
+                break
+            parts.append(pickle.loads(data))  # noqa: S301  # of our own child
+    whole = united(parts) if len(parts) == count else None
+    return collect(capture.batches(where), by=by, origin_ns=origin_ns) if whole is None else whole

@@ -1,0 +1,167 @@
+"""Child processes that work side by side, and hand over what they make in messages.
+
+They are forked, so they have all that their parent had read, and nothing is loaded or parsed
+again. What a child sends is taken in the order in which the parent asks for it. A child that is
+ahead of that waits once as much as `_MOST_WAITING` of its messages lies ready, so memory is bounded
+whatever the file. A child that fails sends its exception, which is raised in its place in that
+order. However the parent ends, none is left behind: it ends them, or they find nobody reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import select
+import signal
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import NoReturn, Self
+
+# Bytes of messages of one child that are kept until they are asked for.
+_MOST_WAITING = 16 << 20
+_READ_AT_ONCE = 1 << 20
+# What stands before a message: its kind, and how many bytes follow.
+_HEAD = struct.Struct("<BQ")
+_FAILED = 255
+
+Message = tuple[int, bytes]
+Work = Callable[[int], Iterable[Message]]
+
+available = hasattr(os, "fork")
+
+
+class Workers:
+    """Some child processes.
+
+    Args:
+        count: how many.
+        work: called in each with its number, from 0; yields messages, a kind below 255 and bytes.
+    """
+
+    def __init__(self, count: int, work: Work) -> None:
+        self._children: list[_Child] = []
+        try:
+            for number in range(count):
+                self._children.append(self._start(number, work))
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, number: int, work: Work) -> _Child:
+        source, sink = os.pipe()
+        try:
+            process = os.fork()
+        except BaseException:
+            os.close(source)
+            os.close(sink)
+            raise
+        if process == 0:
+            # A child that held the others' pipes open would keep them from seeing their parent go.
+            for other in (source, *(child.source for child in self._children)):
+                os.close(other)
+            _work(sink, number, work)
+        os.close(sink)
+        return _Child(process, source)
+
+    def next_of(self, number: int) -> Message:
+        """Return a child's next message.
+
+        Raises:
+            ChildProcessError: it was killed.
+            Exception: what it failed with.
+        """
+        wanted = self._children[number]
+        while not wanted.ready:
+            waited_for = select.poll()
+            sources = {}
+            for child in self._children:
+                if child is wanted or (child.waiting < _MOST_WAITING and not child.ended):
+                    sources[child.source] = child
+                    waited_for.register(child.source, select.POLLIN)
+            for source, _ in waited_for.poll():
+                sources[source].take()
+            if wanted.ended and not wanted.ready:
+                raise ChildProcessError(errno.ECHILD, "a process of --jobs was killed")
+        kind, data = wanted.pop()
+        if kind == _FAILED:
+            raise pickle.loads(data)  # noqa: S301  # of our own child
+        return kind, data
+
+    def close(self) -> None:
+        """End them all."""
+        while self._children:
+            child = self._children.pop()
+            os.close(child.source)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.process, signal.SIGKILL)
+            os.waitpid(child.process, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Child:
+    """A child process, and what it has sent."""
+
+    def __init__(self, process: int, source: int) -> None:
+        self.process = process
+        self.source = source
+        self.ready: deque[Message] = deque()
+        self.waiting = 0
+        self.ended = False
+        self._begun = bytearray()
+
+    def take(self) -> None:
+        """Take what has come, at least a byte unless it has ended."""
+        came = os.read(self.source, _READ_AT_ONCE)
+        self.ended = not came
+        self.waiting += len(came)
+        self._begun += came
+        while len(self._begun) >= _HEAD.size:
+            kind, length = _HEAD.unpack_from(self._begun)
+            end = _HEAD.size + length
+            if len(self._begun) < end:
+                break
+            self.ready.append((kind, bytes(memoryview(self._begun)[_HEAD.size : end])))
+            del self._begun[:end]
+
+    def pop(self) -> Message:
+        """Return the next message that is ready."""
+        kind, data = self.ready.popleft()
+        self.waiting -= _HEAD.size + len(data)
+        return kind, data
+
+
+def _work(sink: int, number: int, work: Work) -> NoReturn:
+    """Be a child; never return, whatever happens."""
+    try:
+        # Ctrl-C is for the parent, which ends its children.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for kind, data in work(number):
+                _send(sink, kind, data)
+        except BrokenPipeError:
+            pass
+        except BaseException as error:  # noqa: BLE001  # it is raised in the parent
+            _send(sink, _FAILED, pickle.dumps(error))
+    finally:
+        os._exit(0)
+
+
+def _send(sink: int, kind: int, data: bytes) -> None:
+    for part in (_HEAD.pack(kind, len(data)), data):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[os.write(sink, rest) :]
