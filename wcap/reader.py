@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from wcap.batch import EventBatch
 from wcap.chunk_summary import Summary, decode_summary
 from wcap.envelope import MAGIC_SIZE
 from wcap.errors import (

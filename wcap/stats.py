@@ -257,9 +257,7 @@ def _add_groups(
         [
             events,
             asked,
-            asked
-            if bool((captured == count.astype(captured.dtype)).all())
-            else _summed(cells, captured),
+            asked if bool((captured == count).all()) else _summed(cells, captured),
             _written(cells, asked, count, written, partial),
             np.bincount(cells.number[failed], minlength=cells.bound),
         ]
