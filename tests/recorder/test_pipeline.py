@@ -230,6 +230,21 @@ def test_a_batch_is_delivered_when_its_oldest_write_is_old_enough(made):
     assert taker.payloads == [b"first", b"second"]
 
 
+def test_the_encoder_is_not_woken_while_nothing_waits(made, monkeypatch):
+    monkeypatch.setattr(pipeline, "_PATIENCE_SECONDS", PATIENCE)
+    spans, taker = Spans(), Taker()
+    running = made(spans, taker)
+    told = []
+    put = running._put
+    monkeypatch.setattr(running, "_put", lambda drained: (told.append(drained), put(drained)))
+    running.start()
+
+    spans.wait_for_looks()
+    assert told == []
+    running.stop()
+    assert [drained.last for drained in told] == [True]
+
+
 def test_a_recorder_that_is_behind_does_not_make_a_batch_of_each_look(made):
     clock, spans, taker = FakeClock(), Spans(), Taker()
     running = made(spans, taker, clock=clock, age=20 * MS)

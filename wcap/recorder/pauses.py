@@ -9,7 +9,7 @@ from __future__ import annotations
 # After a look that found something, and at most, after many that found nothing; both are less
 # when the buffer is so small that a writer of small payloads fills it sooner.
 _BUSY_SECONDS = 0.005
-_IDLE_SECONDS = 0.02
+_IDLE_SECONDS = 0.05
 _LEAST_SECONDS = 0.001
 _FILLED_PER_SECOND = 400e6
 # A look that found so many bytes is followed by the next at once: there will be more.

@@ -49,10 +49,11 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Drained:
-    """One look into the buffer, at ``moment_ns``; without a span it was empty then."""
+    """One look into the buffer, at ``moment_ns``; it was last found empty at ``empty_ns``."""
 
     span: Span | None
     moment_ns: int
+    empty_ns: int
     last: bool = False
 
 
@@ -96,8 +97,9 @@ class Pipeline:
         self._ended = ended
         self._most = most
         self._batch_age_ns = batch_age_ns
-        self._idle_ns = 0
+        self._empty_ns = 0
         self._last_cut_ns = 0
+        self._oldest_ns: int | None = None
         self._pauses = Pauses(buffer_bytes)
         self._asked: tuple[int, Callable[[], None]] | None = None
         self._queue: queue.Queue[_Drained] = queue.Queue(_QUEUE_SPANS)
@@ -141,17 +143,25 @@ class Pipeline:
             self._ended()
 
     def _drain(self) -> None:
+        empty_ns = 0
         while self._error is None:
             stopping = self._stopping.is_set()
             moment = self._clock()
             span = self._transport.drain(last=stopping)
             self._drained()
+            if span is None:
+                empty_ns = moment
             done = stopping and span is None
-            self._put(_Drained(span, moment, last=done))
+            if span is not None or done or self._is_awaited():
+                self._put(_Drained(span, moment, empty_ns, last=done))
             if done:
                 return
             if not stopping:
                 time.sleep(self._pauses.after(0 if span is None else len(span.data)))
+
+    def _is_awaited(self) -> bool:
+        """Tell whether it matters to the encoder that the buffer is empty."""
+        return self._oldest_ns is not None or self._asked is not None or not self._queue.empty()
 
     def _put(self, drained: _Drained) -> None:
         while self._error is None:
@@ -162,7 +172,6 @@ class Pipeline:
             return
 
     def _encode(self) -> None:
-        oldest_ns: int | None = None
         while True:
             try:
                 drained = self._queue.get(timeout=_PATIENCE_SECONDS)
@@ -170,15 +179,14 @@ class Pipeline:
                 if self._error is not None:
                     return
                 continue
-            if drained.span is None:
-                self._idle_ns = drained.moment_ns
-            elif not self.enough:
+            self._empty_ns = drained.empty_ns
+            if drained.span is not None and not self.enough:
                 self._assembler.feed(drained.span)
                 # Late results have no write that waits with them.
-                oldest_ns = self._assembler.oldest_ns or oldest_ns or self._clock()
-            if drained.last or self._due(oldest_ns):
+                self._oldest_ns = self._assembler.oldest_ns or self._oldest_ns or self._clock()
+            if drained.last or self._due():
                 self._cut(last=drained.last)
-                oldest_ns = self._assembler.oldest_ns
+                self._oldest_ns = self._assembler.oldest_ns
             self._answer(drained)
             if drained.last:
                 return
@@ -194,13 +202,13 @@ class Pipeline:
             self._cut(last=False, now_ns=self._clock() + UNFINISHED_AFTER_NS)
             done()
 
-    def _due(self, oldest_ns: int | None) -> bool:
-        if oldest_ns is None:
+    def _due(self) -> bool:
+        if self._oldest_ns is None:
             return False
         assembler = self._assembler
         wanted = BATCH_EVENTS if self._most is None else min(BATCH_EVENTS, self._most)
         now_ns = self._clock()
-        old = now_ns - oldest_ns >= self._batch_age_ns
+        old = now_ns - self._oldest_ns >= self._batch_age_ns
         return (
             assembler.waiting >= wanted
             or assembler.waiting_bytes >= BATCH_BYTES
@@ -210,7 +218,7 @@ class Pipeline:
     def _cut(self, *, last: bool, now_ns: int | None = None) -> None:
         if self.enough:
             return
-        settled = max(self._idle_ns, self._assembler.latest_ns) - _SETTLED_NS
+        settled = max(self._empty_ns, self._assembler.latest_ns) - _SETTLED_NS
         self._last_cut_ns = self._clock()
         now_ns = self._last_cut_ns if now_ns is None else now_ns
         cut = self._assembler.cut(now_ns, settled, last=last, most=self._most)
