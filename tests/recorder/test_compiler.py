@@ -7,7 +7,7 @@ import pytest
 
 from wcap.errors import MissingDependencyError
 from wcap.recorder import compiler
-from wcap.recorder.compiler import explained, import_bcc, messages_kept
+from wcap.recorder.compiler import explained, give_back_memory, import_bcc, messages_kept
 
 
 @pytest.fixture
@@ -112,3 +112,12 @@ def test_a_refused_program_is_told_in_one_line_and_the_log_is_kept(log, told):
     assert told in str(error)
     assert "\n" not in str(error)
     assert error.log == log
+
+
+def test_memory_is_given_back_and_the_library_still_runs(monkeypatch):
+    """Here it is the C library that stands for the compiler's."""
+    monkeypatch.setattr(compiler, "_COMPILER", ("/libc.so", "/libc-"))
+
+    give_back_memory()
+
+    assert sorted([3, 1, 2]) == [1, 2, 3]

@@ -1,4 +1,5 @@
-"""Finds bcc, and tells in a line what it, clang or the verifier have against a program.
+"""Finds bcc, tells in a line what it, clang or the verifier have against a program, and gives back
+what memory the compiler took.
 
 The only module that imports bcc.
 """
@@ -6,6 +7,7 @@ The only module that imports bcc.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import importlib.util
 import os
@@ -24,6 +26,10 @@ _DISTRIBUTION = (
     "/usr/lib/python3*/site-packages",
     "/usr/lib64/python3*/site-packages",
 )
+# The libraries of the compiler, of which nothing but compiling runs more than a few pages.
+_COMPILER = ("/libLLVM", "/libclang")
+# include/uapi/asm-generic/mman-common.h
+_MADV_DONTNEED = 4
 
 
 def import_bcc() -> ModuleType:
@@ -94,3 +100,20 @@ def explained(error: Exception, log: str) -> ProbeError:
     telling = [line for line in lines if "error:" in line or "permitted" in line] or lines[-1:]
     said = f": {telling[0]}" if telling else ""
     return ProbeError(f"the BPF program was refused: {error}{said}", log)
+
+
+def give_back_memory() -> None:
+    """Give the kernel back what compiling took: freed memory, and pages of the compiler's code.
+
+    A page of code that is needed again is read from its file again.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc
+        libc.malloc_trim(ctypes.c_size_t(0))
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, permissions, *_ = line.split(maxsplit=2)
+        # Only code is sure to be as in its file: the loader writes into other pages.
+        if permissions == "r-xp" and any(library in line for library in _COMPILER):
+            first, end = (int(address, 16) for address in addresses.split("-"))
+            size = ctypes.c_size_t(end - first)
+            libc.madvise(ctypes.c_void_p(first), size, _MADV_DONTNEED)

@@ -16,7 +16,7 @@ from wcap.events import BUFFER_FULL, OTHER, TARGET_KINDS
 from wcap.recorder import casting, choice, kernel, program, records
 from wcap.recorder.choice import Conditions
 from wcap.recorder.closing import leave_closing
-from wcap.recorder.compiler import explained, import_bcc, messages_kept
+from wcap.recorder.compiler import explained, give_back_memory, import_bcc, messages_kept
 from wcap.recorder.descriptions import HOW
 from wcap.recorder.gaps import Run
 from wcap.recorder.members import Layout, layout
@@ -141,6 +141,7 @@ class Probe:
                 self._state_size = bcc.lib.bpf_table_leaf_size(module, b"cpus")
             except Exception as error:  # bcc raises bare Exception
                 raise explained(error, messages()) from error
+        give_back_memory()
 
     def _load_programs(self, bcc: ModuleType) -> None:
         programs = self._bpf.get_table("programs", ctypes.c_int, ctypes.c_int)
