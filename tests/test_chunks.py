@@ -289,6 +289,17 @@ def test_what_no_event_of_a_chunk_has_takes_no_room_in_it(facts, keys, names):
     assert {"target", *OPTIONAL} & {*body["columns"]} == names
 
 
+def test_payloads_that_took_their_time_are_stored_in_fewer_bytes():
+    lines = [f"{number * 7919 % 1000} of {number % 31} lines".encode() for number in range(20_000)]
+    sizes = []
+    for apart_ns in (100, 1_000_000):
+        writes = [write(line, after_ns=n * apart_ns) for n, line in enumerate(lines)]
+        body = msgpack.unpackb(encode_events(batch_of(*writes), CLOCK)[0])
+        sizes.append(len(body["payload"]["data"]))
+
+    assert sizes[1] < 0.9 * sizes[0]
+
+
 def test_a_chunk_with_events_recorded_at_exit_says_that_this_is_essential():
     """SPEC W12"""
     batch = batch_of(write(), write(flags=EventFlag.AT_EXIT))

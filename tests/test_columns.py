@@ -57,6 +57,17 @@ def test_what_is_stored_is_read_as_the_table_says(numbers, how, stored):
     assert columns.decode(stored, len(numbers), others).tolist() == numbers
 
 
+def test_times_are_stored_as_differences_although_one_is_long():
+    """A pause takes as many bytes as all the time that passed: what counts are the others."""
+    steps = np.random.default_rng(7).integers(1_000, 20_000, 5_000)
+    steps[2_500] = 70_000_000
+    stored = columns.encode(np.cumsum(steps))
+
+    assert stored["width"] == 4
+    assert stored["delta"] == steps[0]
+    assert len(stored["data"]) < 2 * len(steps)
+
+
 @settings(deadline=None)
 @given(st.lists(INT64, min_size=1, max_size=200))
 def test_any_numbers_come_back(numbers):
@@ -120,6 +131,20 @@ def test_bytes_are_compressed_only_when_that_pays():
     assert packed.pack(b"a" * 63) == {"data": b"a" * 63}
     assert packed.pack(noise) == {"data": noise}
     assert packed.pack(memoryview(b"a" * 64))["size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("size", "duration_ns", "level"),
+    [
+        (100_000_000, 1_000_000_000, 1),
+        (20_000_000, 1_000_000_000, 3),
+        (5_000_000, 1_000_000_000, 9),
+        (4_096, 0, 9),
+        (1_000_000, 0, 1),
+    ],
+)
+def test_bytes_that_come_in_slowly_are_compressed_longer(size, duration_ns, level):
+    assert packed.level_for(size, duration_ns) == level
 
 
 def test_a_zstd_frame_carries_its_content_size():

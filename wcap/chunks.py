@@ -22,7 +22,7 @@ from wcap.events import UNKNOWN_TARGET, EventFlag
 from wcap.fields import MAX_INT64, MIN_INT64, Fields, decode_map, encode_map, within
 from wcap.format import Clock
 from wcap.hosts import UNKNOWN_HOSTS, Hosts
-from wcap.packed import pack, unpack
+from wcap.packed import level_for, pack, unpack
 from wcap.summarising import summarise
 from wcap.tables import POINTERS, decode_tables, encode_tables, tables_understood, trimmed
 
@@ -72,11 +72,16 @@ def encode_events(batch: EventBatch, clock: Clock) -> tuple[bytes, dict[str, Any
         "summary": summary,
         **encode_tables(batch, names),
         "columns": {name: _encode_column(batch, name, clock) for name in names},
-        "payload": pack(batch.joined()),
+        "payload": _pack_payload(batch),
     }
     if bool((batch.flags & np.uint32(EventFlag.AT_EXIT)).any()):
         body["essential"] = [AT_EXIT]
     return encode_map(body), summary
+
+
+def _pack_payload(batch: EventBatch) -> dict[str, Any]:
+    payload = batch.joined()
+    return pack(payload, level_for(len(payload), int(batch.time_ns[-1]) - int(batch.time_ns[0])))
 
 
 def _in_order(batch: EventBatch) -> EventBatch:

@@ -10,19 +10,30 @@ import zstandard
 from wcap.errors import CorruptionError, LimitError
 
 # Level 1 keeps the recorder ahead of a writer that never pauses; higher levels gain a few
-# per cent on these columns (`make bench`).
-COMPRESSION_LEVEL = 1
+# per cent on columns (`make bench`).
+_LEVEL = 1
+# Payloads are worth more where there is time: levels for bytes that came in at less than so many
+# a second. Whatever they are, compressing them at 100 MB/s takes a sixth of a core at most.
+_LEVELS_BELOW = ((16e6, 9), (64e6, 3))
+# Of bytes that came in at once, the time that is taken for theirs.
+_AT_ONCE_NS = 1_000_000
 # Below this a zstd frame's own overhead eats what it saves.
 WORTH_COMPRESSING = 64
 
 
-def pack(raw: bytes | memoryview) -> dict[str, Any]:
+def pack(raw: bytes | memoryview, level: int = _LEVEL) -> dict[str, Any]:
     """Store bytes, compressed when that pays: ``data``, and ``size`` if it is a zstd frame."""
     if len(raw) >= WORTH_COMPRESSING:
-        squeezed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(raw)
+        squeezed = zstandard.ZstdCompressor(level=level).compress(raw)
         if len(squeezed) < len(raw):
             return {"data": squeezed, "size": len(raw)}
     return {"data": bytes(raw)}
+
+
+def level_for(size: int, duration_ns: int) -> int:
+    """Return the zstd level for bytes that were written within a time: the faster, the lower."""
+    a_second = size * 1e9 / max(duration_ns, _AT_ONCE_NS)
+    return next((level for below, level in _LEVELS_BELOW if a_second < below), _LEVEL)
 
 
 def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
