@@ -63,7 +63,8 @@ def test_without_btf_nothing_is_known(on_kernel):
 def test_where_all_is_there_all_is_known(on_kernel):
     found = on_kernel(good())
 
-    assert (found.tasks, found.files, found.arguments, found.cast) == (True, True, True, 77)
+    assert (found.tasks, found.files, found.arguments) == (True, True, True)
+    assert found.functions == dict.fromkeys((casting.CAST, *casting.ITERATOR), 77)
     assert {"FILES", "CAST", "TYPED_TASK", "TASK_COMM_OFFSET", "SIZEOF_UPID"} <= names(found)
 
 
@@ -83,14 +84,22 @@ def test_files_are_not_known_where_a_name_does_not_lie_behind_its_parent(on_kern
     assert found.tasks
 
 
-@pytest.mark.parametrize("missing", ["unix_sock", casting.FUNCTION])
+@pytest.mark.parametrize("missing", ["unix_sock", casting.CAST])
 def test_pointers_are_given_types_only_where_all_types_and_the_function_are_there(
     missing, on_kernel
 ):
     found = on_kernel(good(missing=[missing]))
 
-    assert found.cast is None
+    assert set(found.functions) == set(casting.ITERATOR)
     assert not {"CAST", "FILE_TYPE"} & names(found)
+
+
+@pytest.mark.parametrize("missing", casting.ITERATOR)
+def test_rounds_are_counted_by_the_kernel_only_where_it_has_all_of_an_iterator(missing, on_kernel):
+    found = on_kernel(good(missing=[missing]))
+
+    assert set(found.functions) == {casting.CAST}
+    assert not {name.upper() for name in casting.ITERATOR} & names(found)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,15 @@ static __always_inline void begin_event(struct cpu_state *state)
 	gather->open = 1;
 }
 
+static __always_inline void end_event(void *context, struct cpu_state *state)
+{
+	state->gather.open = 0;
+	if (state->gather.reread)
+		send_reread(context, state);
+	else
+		send_enter(context, state);
+}
+
 static __always_inline void take_vector(struct gather *gather, u64 vector, u64 segments)
 {
 	/* Of too many, which the kernel refuses, one still learns what was asked at first. */
@@ -306,11 +315,7 @@ static __always_inline bool step(void *context, struct cpu_state *state)
 		next_piece(context, state);
 	if (gather->left || gather->segments)
 		return true;
-	gather->open = 0;
-	if (gather->reread)
-		send_reread(context, state);
-	else
-		send_enter(context, state);
+	end_event(context, state);
 	return true;
 }
 
@@ -329,29 +334,60 @@ static __always_inline void lose_messages(struct cpu_state *state)
 }
 
 /* This is the last program of the 33: what is left of the payload, and other messages, are lost. */
-static __always_inline void break_off(struct cpu_state *state)
+static __always_inline void break_off(void *context, struct cpu_state *state)
 {
-	if (state->gather.left || state->gather.segments)
-		stop(&state->gather, FLAG_PART_LOST);
-	state->gather.left = state->gather.segments = 0;
+	struct gather *gather = &state->gather;
+
+	if (gather->left || gather->segments)
+		stop(gather, FLAG_PART_LOST);
 	lose_messages(state);
+	if (gather->open)
+		end_event(context, state);
+	end_call(state);
 }
+
+#ifdef BPF_ITER_NUM_NEW
+/* The kernel's functions of these names (include/linux/bpf.h: struct bpf_iter_num), which
+ * wcap/recorder/casting.py puts in. The verifier walks a loop that they count until nothing new
+ * comes up, which is soon; a loop that counts by itself, round by round. */
+struct rounds {
+	u64 opaque;
+};
+static long (*begin_rounds)(struct rounds *rounds, int start, int end) = (void *)BPF_ITER_NUM_NEW;
+static int *(*next_round)(struct rounds *rounds) = (void *)BPF_ITER_NUM_NEXT;
+static void (*end_rounds)(struct rounds *rounds) = (void *)BPF_ITER_NUM_DESTROY;
+
+/* Do up to STEPS steps; say whether there are more. */
+static __always_inline bool walk(void *context, struct cpu_state *state)
+{
+	struct rounds rounds;
+	bool more = true;
+
+	begin_rounds(&rounds, 0, STEPS);
+	while (more && next_round(&rounds))
+		more = step(context, state);
+	end_rounds(&rounds);
+	return more;
+}
+#else
+static __always_inline bool walk(void *context, struct cpu_state *state)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < STEPS; i++)
+		if (!step(context, state))
+			return false;
+	return true;
+}
+#endif
 
 int gather(void *context)
 {
 	struct cpu_state *state = state_here();
 
-	if (!state)
+	if (!state || !walk(context, state))
 		return PASS;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < STEPS + 2; i++) {
-		if (i == STEPS) {
-			programs.call(context, PROGRAM_GATHER);
-			break_off(state);
-		}
-		if (!step(context, state))
-			break;
-	}
+	programs.call(context, PROGRAM_GATHER);
+	break_off(context, state);
 	return PASS;
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wcap.recorder import casting, kernel
 from wcap.recorder.btf import KernelTypes, Members, kernel_types
@@ -115,14 +115,14 @@ class Layout:
         tasks: whether parents, leaders and starts of processes are known.
         files: whether it is known what file descriptors stand for.
         arguments: whether a call's arguments can be told when it has ended.
-        cast: the number of the kernel's function that gives a pointer a type, if it has one.
+        functions: the numbers of the kernel's functions that the program is to call.
     """
 
     flags: tuple[str, ...] = ()
     tasks: bool = False
     files: bool = False
     arguments: bool = False
-    cast: int | None = None
+    functions: Mapping[str, int] = field(default_factory=dict)
 
 
 def layout() -> Layout:
@@ -134,15 +134,20 @@ def layout() -> Layout:
         arguments = _argument_flags(types)
         groups = [
             *(task, files, arguments),
-            *(_pid_flags(types), types.offsets(_MEMORY), _cast_flags(types)),
+            *(_pid_flags(types), types.offsets(_MEMORY)),
+            *(_cast_flags(types), _iterator_flags(types)),
         ]
         found = {name: value for group in groups if group for name, value in group.items()}
         flags = [f"-D{name}={value}" for name, value in found.items()]
         if kernel.version() >= _TYPED:
             flags.append("-DTYPED_TASK")
-        cast = types.function(casting.FUNCTION) if "CAST" in found else None
+        functions = {
+            name: number
+            for name, stand_in in casting.STAND_INS.items()
+            if stand_in in found.values() and (number := types.function(name))
+        }
         return Layout(
-            tuple(flags), task is not None, files is not None, arguments is not None, cast
+            tuple(flags), task is not None, files is not None, arguments is not None, functions
         )
 
 
@@ -159,9 +164,18 @@ def _file_flags(types: KernelTypes) -> Mapping[str, int] | None:
 
 def _cast_flags(types: KernelTypes) -> Mapping[str, int] | None:
     numbers = {name: types.number(struct) for struct, name in _TYPES.items()}
-    if None in numbers.values() or types.function(casting.FUNCTION) is None:
+    if None in numbers.values() or types.function(casting.CAST) is None:
         return None
-    return {"CAST": casting.CAST, **{name: n for name, n in numbers.items() if n}}
+    return {
+        "CAST": casting.STAND_INS[casting.CAST],
+        **{name: n for name, n in numbers.items() if n},
+    }
+
+
+def _iterator_flags(types: KernelTypes) -> Mapping[str, int] | None:
+    if any(types.function(name) is None for name in casting.ITERATOR):
+        return None
+    return {name.upper(): casting.STAND_INS[name] for name in casting.ITERATOR}
 
 
 def _pid_flags(types: KernelTypes) -> Mapping[str, int] | None:

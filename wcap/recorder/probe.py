@@ -133,7 +133,7 @@ class Probe:
                 casting.put_in_place(
                     bcc.lib,
                     self._bpf.module,
-                    cast=self._layout.cast,
+                    functions=self._layout.functions,
                     events_map=self.events_fd,
                 )
                 self._load_programs(bcc)
