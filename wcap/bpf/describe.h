@@ -357,6 +357,14 @@ static __always_inline void add_task_facts(struct process *process)
 #endif
 }
 
+static __always_inline void count_lost_process(void)
+{
+	struct losses *lost = losses_here();
+
+	if (lost)
+		lost->processes++;
+}
+
 /* Describe the current process to user space. */
 static __always_inline int send_process(void *context, struct cpu_state *state, u64 pid_tgid)
 {
@@ -384,11 +392,7 @@ static __always_inline int send_process(void *context, struct cpu_state *state, 
 		return 0;
 #endif
 	int error = send(context, process, sizeof(*process) + size);
-	if (error) {
-		struct losses *lost = losses_here();
-
-		if (lost)
-			lost->processes++;
-	}
+	if (error)
+		count_lost_process();
 	return error;
 }

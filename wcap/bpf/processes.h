@@ -43,8 +43,12 @@ int on_process_exec(struct tracepoint__sched__sched_process_exec *args)
 	if (is_compat() && wanted(pid_tgid))
 		pass_by(args, pid_tgid, HOW_COMPAT);
 #endif
-	if (known.lookup(&tgid))
-		introduce(args, state, pid_tgid);
+	if (!known.lookup(&tgid))
+		return PASS;
+	state->call.pid_tgid = pid_tgid;
+	state->call.tried = ONLY_PROCESS;
+	programs.call(args, PROGRAM_PROCESS);
+	count_lost_process();
 	return PASS;
 }
 

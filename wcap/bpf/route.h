@@ -77,25 +77,22 @@ int route(CONTEXT *context)
 	return PASS;
 }
 
-static __always_inline int introduce(void *context, struct cpu_state *state, u64 pid_tgid)
-{
-	u32 tgid = pid_tgid >> 32;
-	u8 yes = 1;
-
-	if (send_process(context, state, pid_tgid) || known.update(&tgid, &yes))
-		return false;
-	state->last_tgid = tgid;
-	return true;
-}
-
 int describe_process(void *context)
 {
 	struct cpu_state *state = state_here();
 	if (!state)
 		return PASS;
+	u64 pid_tgid = state->call.pid_tgid;
+	u32 tgid = pid_tgid >> 32;
+	u8 yes = 1;
 
-	if (introduce(context, state, state->call.pid_tgid))
-		state->active = state->call.pid_tgid;
+	bool introduced = !send_process(context, state, pid_tgid) && !known.update(&tgid, &yes);
+	if (introduced)
+		state->last_tgid = tgid;
+	if (state->call.tried & ONLY_PROCESS)
+		return PASS;
+	if (introduced)
+		state->active = pid_tgid;
 	programs.call(context, PROGRAM_ROUTE);
 	return PASS;
 }

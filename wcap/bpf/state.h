@@ -44,6 +44,7 @@ enum tried {
 	TRIED_PROCESS = 1,
 	TRIED_TARGET = 2,
 	TRIED_SOURCE = 4,
+	ONLY_PROCESS = 8, /* there is no call: only the process is to be described */
 };
 
 /* A call, as its arguments say. */
