@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,8 @@ _TRACEPOINTS = {"sendfile": "sendfile64"}
 _PROGRAMS = ("route", "gather", "describe_process", "describe_file", "sent")
 # enum phase of bpf/state.h.
 _ENDING, _ENDED = 1, 2
+# PERF_EVENT_IOC_DISABLE of include/uapi/linux/perf_event.h.
+_EVENT_DISABLE = 0x2401
 # How many runs of lost events a CPU remembers (bpf/state.h).
 _RUNS = 4096
 
@@ -279,11 +282,17 @@ class Probe:
         }
 
     def _attach(self, tracepoint: str, function: str) -> None:
+        """Run a program whenever a CPU comes to a tracepoint.
+
+        It hangs on a perf event of the first CPU, which would take a sample there each time as
+        well, for nobody to read. The program runs whether the event is enabled or not.
+        """
         with messages_kept() as messages:
             try:
                 self._bpf.attach_tracepoint(tp=tracepoint, fn_name=function)
             except Exception as error:  # bcc raises bare Exception
                 raise explained(error, messages()) from error
+        fcntl.ioctl(self._bpf.tracepoint_fds[tracepoint.encode()], _EVENT_DISABLE, 0)
 
 
 @dataclass(frozen=True, slots=True)
