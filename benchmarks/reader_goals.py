@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from benchmarks.figures import median_ratio
 from benchmarks.goal import Goal, at_least, at_most
 from benchmarks.measured import Results
-from benchmarks.readers import LARGE, Names
+from benchmarks.readers import LARGE, MANY, Names
 
 _MOST_MEMORY = 150_000_000
 
@@ -24,8 +24,8 @@ def judge_readers(results: Results) -> Iterator[Goal]:
     yield _start(results)
     for note in ("", LARGE):
         yield _info(results, note)
-    yield _jobs(results, Names.stats, Names.stats_jobs)
-    yield _jobs(results, Names.csv, Names.csv_jobs)
+    yield _jobs(results, Names.stats + MANY, Names.stats_jobs + MANY)
+    yield _jobs(results, Names.csv + MANY, Names.csv_jobs + MANY)
     yield _memory(results)
 
 

@@ -24,6 +24,8 @@ from benchmarks.workload import Workload
 MADE_EVENTS = 10_000_000
 # Of noise: some 1.2 GB.
 LARGE_EVENTS = 1_200_000
+# Of lines, for several processes: so that start-up, which none can help, does not count for much.
+MANY_EVENTS = 40_000_000
 _PATIENCE_SECONDS = 120
 _KIB = 1024
 _NOWHERE = "no such words anywhere"
@@ -31,12 +33,13 @@ _NOWHERE = "no such words anywhere"
 # does not import because numpy would come along and count as every reader's memory.
 _RARE_PID = "1008"
 
-# What tells the readers of the large file from those of the other.
+# What tells the readers of the large file, and of that of many events, from those of the other.
 LARGE = ", 1 GB"
+MANY = ", 40 M events"
 
 
 class Names:
-    """What the readers are called; ``LARGE`` is put behind those of the large file."""
+    """What the readers are called; ``LARGE`` or ``MANY`` is put behind those of such a file."""
 
     version = "wcap --version"
     info = "wcap info"
@@ -100,7 +103,7 @@ def prepare(folder: Path, writer: Path | None, lines: int, *, large: bool) -> li
         folder: where the files go.
         writer: the workload that is recorded; None if there is none.
         lines: to be printed by each command that prints.
-        large: whether a file of more than 1 GB is read too.
+        large: whether a file of more than 1 GB and one of many events are read too.
     """
     made = folder / "made.wcap"
     _make("lines", MADE_EVENTS, made)
@@ -114,6 +117,9 @@ def prepare(folder: Path, writer: Path | None, lines: int, *, large: bool) -> li
         noise = folder / "noise.wcap"
         _make("noise", LARGE_EVENTS, noise)
         readers += _of_file(noise, LARGE, LARGE_EVENTS, max(lines // 100, 1))
+        many = folder / "many.wcap"
+        _make("lines", MANY_EVENTS, many)
+        readers += _side_by_side(many, MANY, MANY_EVENTS, 4 * lines)
     return readers
 
 
@@ -141,25 +147,30 @@ def _of_file(capture: Path, note: str, events: int, lines: int) -> list[Reader]:
     path = str(capture)
     stats, export = [*WCAP, "stats", path], [*WCAP, "export", path, "-n", str(lines)]
     search = [*WCAP, "show", path, "--grep", _NOWHERE]
-    jobs, rows = ["--jobs", "2"], (lines, "rows")
+    rows = (lines, "rows")
     readers = [
         Reader(Names.info, [*WCAP, "info", path]),
         Reader(Names.stats, stats, events, "events"),
-        Reader(Names.stats_jobs, [*stats, *jobs], events, "events", _jobs("stats")),
         Reader(Names.scan, search, events, "events"),
         Reader(Names.filter, [*search, "-p", _RARE_PID]),
         Reader(Names.show, [*WCAP, "show", path, "-n", str(lines)], lines, "lines"),
         Reader(Names.csv, [*export, "--csv"], *rows),
-        Reader(Names.csv_jobs, [*export, "--csv", *jobs], *rows, _jobs("export")),
         Reader(Names.jsonl, [*export, "--jsonl"], *rows),
     ]
     return [replace(reader, name=reader.name + note) for reader in readers]
 
 
-def _jobs(command: str) -> str | None:
-    """Say that a command has no --jobs; return None when it has."""
-    done = subprocess.run([*WCAP, command, "--help"], capture_output=True, text=True, check=False)
-    return None if "--jobs" in done.stdout else f"absent: wcap {command} has no --jobs"
+def _side_by_side(capture: Path, note: str, events: int, rows: int) -> list[Reader]:
+    """Return the commands that read a made capture alone, and by two processes."""
+    path, jobs = str(capture), ["--jobs", "2"]
+    stats = [*WCAP, "stats", path]
+    export = [*WCAP, "export", path, "--csv", "-n", str(rows)]
+    return [
+        Reader(Names.stats + note, stats, events, "events"),
+        Reader(Names.stats_jobs + note, [*stats, *jobs], events, "events"),
+        Reader(Names.csv + note, export, rows, "rows"),
+        Reader(Names.csv_jobs + note, [*export, *jobs], rows, "rows"),
+    ]
 
 
 def _beside_perf(folder: Path, writer: Path | None, lines: int) -> list[Reader]:

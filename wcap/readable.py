@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,3 +198,18 @@ def _with_gaps(batch: EventBatch, waiting: Waiting) -> list[EventBatch | Gap]:
         pieces.append(gap)
     pieces.append(batch if start == 0 else batch.select(slice(start, len(batch))))
     return pieces
+
+
+def first(entries: Iterable[EventBatch | Gap], limit: int | None) -> Iterator[EventBatch | Gap]:
+    """Yield batches with so many events at most, and the gaps before the last of these."""
+    left = sys.maxsize if limit is None else limit
+    if left == 0:
+        return
+    for entry in entries:
+        if isinstance(entry, Gap):
+            yield entry
+            continue
+        yield entry if len(entry) <= left else entry.select(slice(0, left))
+        left -= min(len(entry), left)
+        if left == 0:
+            return

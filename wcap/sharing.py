@@ -11,18 +11,19 @@ from __future__ import annotations
 import heapq
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from wcap.batch import EventBatch
 from wcap.errors import FormatError
 from wcap.events import Gap
 from wcap.filters import Filter
-from wcap.readable import Readable, Waiting
+from wcap.readable import Readable, Waiting, first
 from wcap.reader import Capture
 from wcap.stats import USUAL, Stats, collect, united
-from wcap.workers import Message, Workers, available
+from wcap.workers import Data, Message, Workers, available
 
-_DATA, _GAP, _DONE, _NOT_SOUND = range(4)
+_EVENTS, _DATA, _GAP, _DONE, _NOT_SOUND = range(5)
 _NUMBER = struct.Struct("<q")
 
 Form = Callable[[EventBatch], Iterable[bytes]]
@@ -38,7 +39,9 @@ def processes(capture: Readable, jobs: int) -> int:
     return max(1, min(jobs, capture.chunks))
 
 
-def formatted(capture: Capture, where: Filter, form: Form, count: int) -> Iterator[bytes | Gap]:
+def formatted(
+    capture: Capture, where: Filter, form: Form, count: int, limit: int | None = None
+) -> Iterator[Data | Gap]:
     """Yield what `Capture.entries` yields, its batches formatted by several processes.
 
     Args:
@@ -46,12 +49,23 @@ def formatted(capture: Capture, where: Filter, form: Form, count: int) -> Iterat
         where: the events wanted.
         form: turns a batch into pieces of bytes; nothing may depend on the batches before.
         count: of processes, as `processes` says.
+        limit: yield so many events at most, and of the gaps those before the last.
     """
     waiting = _all_gaps(capture)
     rest = range(0)
+    left = sys.maxsize if limit is None else limit
     with Workers(count, lambda number: _format(capture, where, form, number, count)) as workers:
         for place in range(capture.chunks):
+            if left == 0:
+                return
             kind, data = workers.next_of(place % count)
+            if kind == _EVENTS:
+                (events,) = _NUMBER.unpack(data)
+                if events > left:
+                    rest = range(place, place + 1)
+                    break
+                left -= events
+                kind, data = workers.next_of(place % count)
             while kind in (_DATA, _GAP):
                 if kind == _DATA:
                     yield data
@@ -62,13 +76,13 @@ def formatted(capture: Capture, where: Filter, form: Form, count: int) -> Iterat
                 rest = range(place, capture.chunks)
                 break
             (capture.position,) = _NUMBER.unpack(data)
-    if rest:
-        for entry in capture.entries_among(rest, where, waiting):
-            if isinstance(entry, Gap):
-                yield entry
-            else:
-                yield from form(entry)
-    while waiting:
+    for entry in first(capture.entries_among(rest, where, waiting), left):
+        if isinstance(entry, Gap):
+            yield entry
+        else:
+            left -= len(entry)
+            yield from form(entry)
+    while waiting and left:
         yield heapq.heappop(waiting)[-1]
 
 
@@ -87,6 +101,7 @@ def _format(
         if len(capture.damage) > known:
             yield _NOT_SOUND, b""
             return
+        yield _EVENTS, _NUMBER.pack(sum(len(one) for one in entries if not isinstance(one, Gap)))
         for entry in entries:
             if isinstance(entry, Gap):
                 yield _GAP, _NUMBER.pack(names[id(entry)])

@@ -47,7 +47,7 @@ _EXACT = 1 << 53
 # The octaves of a 64-bit number: 0, 1, 2-3, 4-7 and so on, up to 2**63 and more.
 OCTAVES = 65
 # Numbers below this are counted one by one before they are put into octaves: that is faster.
-_FEW = 1 << 16
+_FEW = 1 << 18
 # A float64's exponent field for 1.0, and the bits below it (IEEE 754, binary64).
 _EXPONENT_OF_ONE = 1023
 _MANTISSA_BITS = 52

@@ -23,12 +23,14 @@ from typing import NoReturn, Self
 
 # Bytes of messages of one child that are kept until they are asked for.
 _MOST_WAITING = 16 << 20
-_READ_AT_ONCE = 1 << 20
+# Bytes that a pipe holds, where the kernel lets it: as many as anybody may ask for (pipe(7)).
+_PIPE = 1 << 20
 # What stands before a message: its kind, and how many bytes follow.
 _HEAD = struct.Struct("<BQ")
 _FAILED = 255
 
-Message = tuple[int, bytes]
+Data = bytes | bytearray
+Message = tuple[int, Data]
 Work = Callable[[int], Iterable[Message]]
 
 available = hasattr(os, "fork")
@@ -53,6 +55,10 @@ class Workers:
 
     def _start(self, number: int, work: Work) -> _Child:
         source, sink = os.pipe()
+        with contextlib.suppress(ImportError, AttributeError, OSError):
+            import fcntl
+
+            fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE)
         try:
             process = os.fork()
         except BaseException:
@@ -121,21 +127,27 @@ class _Child:
         self.ready: deque[Message] = deque()
         self.waiting = 0
         self.ended = False
-        self._begun = bytearray()
+        self._head = bytearray(_HEAD.size)
+        self._taken, self._missing = self._head, memoryview(self._head)
 
     def take(self) -> None:
-        """Take what has come, at least a byte unless it has ended."""
-        came = os.read(self.source, _READ_AT_ONCE)
+        """Take some of what has come, at least a byte unless it has ended."""
+        came = os.readv(self.source, [self._missing])
         self.ended = not came
-        self.waiting += len(came)
-        self._begun += came
-        while len(self._begun) >= _HEAD.size:
-            kind, length = _HEAD.unpack_from(self._begun)
-            end = _HEAD.size + length
-            if len(self._begun) < end:
-                break
-            self.ready.append((kind, bytes(memoryview(self._begun)[_HEAD.size : end])))
-            del self._begun[:end]
+        self.waiting += came
+        self._missing = self._missing[came:]
+        if self._missing:
+            return
+        kind, length = _HEAD.unpack(self._head)
+        if self._taken is self._head and length:
+            self._begin(bytearray(length))
+            return
+        self.ready.append((kind, self._taken if length else b""))
+        self._begin(self._head)
+
+    def _begin(self, part: bytearray) -> None:
+        self._taken = part
+        self._missing = memoryview(part)
 
     def pop(self) -> Message:
         """Return the next message that is ready."""
@@ -160,7 +172,7 @@ def _work(sink: int, number: int, work: Work) -> NoReturn:
         os._exit(0)
 
 
-def _send(sink: int, kind: int, data: bytes) -> None:
+def _send(sink: int, kind: int, data: Data) -> None:
     for part in (_HEAD.pack(kind, len(data)), data):
         rest = memoryview(part)
         while rest:

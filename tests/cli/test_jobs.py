@@ -24,11 +24,16 @@ COMMANDS = (
     ["show", "--time", "delta"],
     ["show", "--fd", "2"],
     ["show", "-n", "70"],
+    ["show", "--json", "-n", "33"],  # three whole chunks
+    ["show", "-n", "0"],
+    ["show", "--fd", "2", "-n", "20"],
     ["stats"],
     ["stats", "--json", "--by", "tid", "--by", "fd"],
     ["stats", "--grep", "line 1"],
     ["export", "--csv"],
     ["export", "--jsonl", "--errors"],
+    ["export", "--csv", "-n", "70"],
+    ["export", "--csv", "-n", "1000"],
 )
 
 

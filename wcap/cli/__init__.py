@@ -26,6 +26,7 @@ from wcap.cli.show import show
 from wcap.cli.split import split
 from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
+from wcap.cli.threads import spare_threads
 from wcap.cli.verify import verify
 from wcap.errors import UsageError, WcapError
 from wcap.escape import escape_text
@@ -111,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     _open_missing_streams()
     words = sys.argv[1:] if argv is None else [*argv]
+    if words[:1] != ["record"]:
+        spare_threads()
     try:
         status = _run(words)
         return status if isinstance(status, int) else ExitStatus.OK

@@ -23,12 +23,13 @@ from wcap.cli.output import output, refuse_replacing, tell_lost
 from wcap.cli.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from wcap.batch import EventBatch
     from wcap.exporters import Exporter
     from wcap.filters import Filter
     from wcap.readable import Readable
+    from wcap.workers import Data
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Comma-separated values, a row an event.")]
 JsonlOption = Annotated[bool, typer.Option("--jsonl", help="JSON lines, an object an event.")]
@@ -112,26 +113,22 @@ def _rows(
     limit: int | None,
     jobs: int,
     form: Callable[[EventBatch], Iterator[bytes]],
-) -> Iterator[bytes]:
+) -> Iterator[Data]:
     """Yield the first ``limit`` events that match, some of them at a time."""
-    if limit is None and (count := job_count(capture, jobs)) > 1:
+    from wcap.events import Gap
+
+    if (count := job_count(capture, jobs)) > 1:
         from wcap.reader import Capture
         from wcap.sharing import formatted
 
         assert isinstance(capture, Capture)
-        for rows in formatted(capture, where, form, count):
-            if isinstance(rows, bytes):
+        for rows in formatted(capture, where, form, count, limit):
+            if not isinstance(rows, Gap):
                 yield rows
         return
-    batches: Iterable[EventBatch] = capture.batches(where)
-    for batch in batches if limit is None else _first(batches, limit):
-        yield from form(batch)
 
+    from wcap.readable import first
 
-def _first(batches: Iterable[EventBatch], limit: int) -> Iterator[EventBatch]:
-    """Yield the first events, up to a number of them."""
-    for batch in batches:
-        yield batch if len(batch) <= limit else batch.select(slice(0, limit))
-        limit -= len(batch)
-        if limit <= 0:
-            return
+    for entry in first(capture.entries(where), limit):
+        if not isinstance(entry, Gap):
+            yield from form(entry)

@@ -172,8 +172,6 @@ def reading(
     that is being recorded is read until that ends; with ``again`` a pipe can be read more than
     once; with ``merged`` one capture is read as several are.
     """
-    # numpy would start threads for linear algebra, which no reader does: a sixth of a second.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     names = find_captures(given)
     if "-" in names:
         _refuse_terminal()

@@ -35,7 +35,7 @@ class Output(io.RawIOBase):
         """Tell that it takes bytes."""
         return True
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # of all that has bytes
+    def write(self, data: bytes | bytearray, /) -> int:  # type: ignore[override]  # of all that has bytes
         """Write all of the bytes, and return how many they are.
 
         Raises:

@@ -52,6 +52,7 @@ from wcap.cli.recording import (
     settings_of,
 )
 from wcap.cli.status import ExitStatus
+from wcap.cli.threads import load_numpy
 from wcap.errors import UsageError
 from wcap.escape import escape_text
 
@@ -115,6 +116,7 @@ def record(
 
     given: list[str] = context.obj
     _check_separator(command or [], given)
+    load_numpy()
     settings = settings_of(
         syscall=syscall,
         snaplen=snaplen,

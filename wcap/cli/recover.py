@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -46,7 +45,6 @@ def recover(
 
     Example: wcap recover broken.wcap -o whole.wcap
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wcap.recover import recover as rescue
 
     refuse_terminal(output_file)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wcap.filters import Filter
     from wcap.readable import Readable
     from wcap.render import Renderer
+    from wcap.workers import Data
 
 
 class Style(StrEnum):
@@ -108,7 +109,7 @@ def show(
             renderer = _renderer(chosen, started_ns, time or TimeForm.LOCAL, wide=wide)
             form = renderer.batch
         # What follows depends on what came before, so that one process has to see all of it.
-        in_turn = limit is not None or time == TimeForm.DELTA or (text and capture.gaps)
+        in_turn = time == TimeForm.DELTA or (text and capture.gaps)
         count = 1 if in_turn else job_count(capture, jobs)
         shown = _noting(_shown(capture, where, limit, count, form), told)
         if not json:
@@ -139,27 +140,7 @@ def _style(
     return "text" if text else style or Style.LINE
 
 
-def _entries(capture: Readable, where: Filter, limit: int | None) -> Iterator[EventBatch | Gap]:
-    """Yield the first ``limit`` events that match, in small batches, and the gaps among them."""
-    from wcap.events import Gap
-    from wcap.render import parts
-
-    rest = sys.maxsize if limit is None else limit
-    if rest == 0:
-        return
-    for entry in capture.entries(where):
-        if isinstance(entry, Gap):
-            if where.may_miss(entry, capture.header.hosts):
-                yield entry
-            continue
-        first = entry if len(entry) <= rest else entry.select(slice(0, rest))
-        yield from parts(first)
-        rest -= len(first)
-        if rest == 0:
-            return
-
-
-def _noting(entries: Iterable[bytes | Gap], gaps: list[Gap]) -> Iterator[bytes | Gap]:
+def _noting(entries: Iterable[Data | Gap], gaps: list[Gap]) -> Iterator[Data | Gap]:
     """Hand on text and gaps, and remember the gaps, which tell that something is missing."""
     from wcap.events import Gap
 
@@ -188,7 +169,7 @@ def _shown(
     limit: int | None,
     count: int,
     form: Callable[[EventBatch], str],
-) -> Iterator[bytes | Gap]:
+) -> Iterator[Data | Gap]:
     """Yield the first ``limit`` events that match as text, and the gaps among them.
 
     ``count`` processes format them side by side; what the terminal's encoding lacks is escaped.
@@ -202,25 +183,45 @@ def _shown(
     def encoded(batch: EventBatch) -> bytes:
         return form(batch).encode(encoding, "wcap.escape")
 
-    if count == 1:
-        for entry in _entries(capture, where, limit):
-            yield entry if isinstance(entry, Gap) else encoded(entry)
-        return
+    def encoded_parts(batch: EventBatch) -> Iterator[bytes]:
+        return map(encoded, parts(batch))
 
-    from wcap.reader import Capture
-    from wcap.sharing import formatted
-
-    assert isinstance(capture, Capture)
-    for shown in formatted(capture, where, lambda batch: map(encoded, parts(batch)), count):
+    for shown in _entries(capture, where, limit, count, encoded_parts):
         if not isinstance(shown, Gap) or where.may_miss(shown, capture.header.hosts):
             yield shown
 
 
-def _print(shown: Iterable[bytes | Gap], renderer: Renderer, *, gaps_apart: bool) -> None:
+def _entries(
+    capture: Readable,
+    where: Filter,
+    limit: int | None,
+    count: int,
+    form: Callable[[EventBatch], Iterator[bytes]],
+) -> Iterator[Data | Gap]:
+    from wcap.events import Gap
+    from wcap.readable import first
+
+    if count > 1:
+        from wcap.reader import Capture
+        from wcap.sharing import formatted
+
+        assert isinstance(capture, Capture)
+        yield from formatted(capture, where, form, count, limit)
+        return
+    for entry in first(capture.entries(where), limit):
+        if isinstance(entry, Gap):
+            yield entry
+        else:
+            yield from form(entry)
+
+
+def _print(shown: Iterable[Data | Gap], renderer: Renderer, *, gaps_apart: bool) -> None:
     """Print text at once; gaps to stderr where a reader of the rest expects events only."""
+    from wcap.events import Gap
+
     output, encoding = standard_output(), sys.stdout.encoding
     for text in shown:
-        if isinstance(text, bytes):
+        if not isinstance(text, Gap):
             output.write(text)
         elif gaps_apart:
             print(renderer.gap(text), end="", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +36,6 @@ def verify(
 
     Example: wcap verify run.wcap
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     statuses = [_verify(name, json=json) for name in find_captures(files)]
     worst = ExitStatus.ERROR if ExitStatus.ERROR in statuses else max(statuses)
     if worst != ExitStatus.OK:
