@@ -1,5 +1,6 @@
 """The rule for tests that record or run what a machine may lack: they say why they are skipped, and
-with CI=true none may be. Those that record run one after the other, while others run beside them.
+with CI=true none may be. Those that record run one after the other, while others run beside them;
+so do those that compare real programs with strace, which leave processors to others.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put all that record into one group, which one of several workers runs."""
+    """Put what records into two groups, each of which one of several workers runs."""
     for item in items:
         if item.get_closest_marker("kernel"):
-            item.add_marker(pytest.mark.xdist_group("kernel"))
+            group = "truth" if item.path.parent.name == "truth" else "kernel"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

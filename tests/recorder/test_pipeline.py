@@ -256,7 +256,7 @@ def test_a_recorder_that_is_behind_does_not_make_a_batch_of_each_look(made):
     spans.wait_for_looks()
     clock.advance(10 * MS - 1)
     spans.give(span_of(*written(b"third", time_ns=NOW - HOUR // 4 + 2)))
-    spans.wait_for_looks()
+    wait_until(lambda: running._assembler.waiting == 2)
     assert taker.sizes == [1]
     clock.advance(1)
     taker.wait_for_batches(2)
