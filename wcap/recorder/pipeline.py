@@ -24,7 +24,7 @@ from wcap.seams import Cut
 # for a call under way do not make a batch of each, so between two cuts lies half the age. With the
 # span that makes it due, most batches are one chunk.
 BATCH_EVENTS = 3 << 15
-BATCH_BYTES = 6 << 20
+BATCH_BYTES = 4 << 20
 BATCH_AGE_NS = 1_000_000_000
 # A record reaches the buffer at most this long after its time was read.
 _SETTLED_NS = 5_000_000
@@ -32,7 +32,7 @@ _SETTLED_NS = 5_000_000
 # that is never empty has been read through by then.
 _FLUSH_NS = 500_000_000
 # Spans of a few MiB that may wait for the encoder.
-_QUEUE_SPANS = 8
+_QUEUE_SPANS = 4
 # How long a full queue is waited for before looking whether the encoder still lives.
 _PATIENCE_SECONDS = 0.1
 
