@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import gc
 import io
+import itertools
 import json
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +20,7 @@ from wcap.errors import FilterError, UnknownFormatError
 from wcap.escape import escape_text
 from wcap.events import EventFlag, Target
 from wcap.exporters import EXPORTERS, find, jsonl
-from wcap.exporters.shared import SLICE_ROWS, PayloadForm, parse_forms
+from wcap.exporters.shared import SLICE_ROWS, PayloadForm, Recurring, parse_forms
 
 DOCS = Path(__file__).parent.parent / "docs" / "export.md"
 
@@ -78,6 +82,39 @@ def test_events_keep_their_order_and_number_over_many_slices(name):
 
     assert [int(row["sequence"]) for row in rows[:-1]] == list(range(1, 2 * SLICE_ROWS + 8))
     assert rows[-1]["text"] == "last"
+
+
+@pytest.mark.parametrize("values", [[7], [-3, 5], [0, 1 << 63, (1 << 64) - 1]], ids=str)
+@pytest.mark.parametrize("others", [[0], [-(1 << 63), (1 << 63) - 1], [False, True]], ids=str)
+def test_what_recurs_is_formatted_once(values, others):
+    pairs = list(itertools.product(values, others)) * 3
+    kind = np.int64 if min(values) < 0 else np.uint64
+    made = []
+
+    def form(value, other):
+        made.append((value, other))
+        return f"{value}/{int(other)}"
+
+    columns = [np.array([pair[0] for pair in pairs], kind), np.array([pair[1] for pair in pairs])]
+    texts = Recurring(form, *columns).of(slice(1, None))
+
+    expected = [f"{value}/{int(other)}" for value, other in pairs[1:]]
+    assert texts == (expected[0] if len(set(pairs)) == 1 else expected)
+    assert len(made) == len(set(pairs))
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_a_batch_is_let_go_of_at_once(name):
+    batch = batch_of(write(b"one", fd=1), write(b"other", fd=2))
+    seen = weakref.ref(batch.column("fd"))
+    exporter = find(name)
+    gc.disable()
+    try:
+        b"".join(exporter.rows(batch, exporter.forms))
+        del batch
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

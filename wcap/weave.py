@@ -54,10 +54,16 @@ def each(column: TextColumn, change: Callable[[str], str]) -> TextColumn:
 
 def weave(length: int, *columns: TextColumn) -> str:
     """Join columns of ``length`` rows into one text, row by row."""
-    pieces = [column if isinstance(column, str) else "" for column in columns] * length
-    for place, column in enumerate(columns):
+    merged: list[TextColumn] = []
+    for column in columns:
+        if isinstance(column, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += column
+        else:
+            merged.append(column)
+    pieces = [column if isinstance(column, str) else "" for column in merged] * length
+    for place, column in enumerate(merged):
         if not isinstance(column, str):
-            pieces[place :: len(columns)] = column
+            pieces[place :: len(merged)] = column
     return "".join(pieces)
 
 

@@ -17,14 +17,7 @@ import numpy as np
 from wcap.batch import EventBatch
 from wcap.escape import escape_text
 from wcap.events import EventFlag
-from wcap.exporters.shared import (
-    SLICE_ROWS,
-    PayloadForm,
-    measured,
-    placed,
-    repeating,
-    unknown_payloads,
-)
+from wcap.exporters.shared import Forms, PayloadForm, in_pieces, numbers, unknown_payloads
 from wcap.fields import text as decoded
 from wcap.weave import TextColumn, fractions, per_distinct, weave
 
@@ -61,8 +54,8 @@ _PLAIN_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), (
 # CR, which do so too, are escaped before this is asked.
 _BEFORE_FORMULA = " '\""
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-# A cell among others, NUL between them, that may have to be made harmless.
-_DOUBTFUL = re.compile(f"(?:\\A|\0)[{re.escape(''.join(_FORMULA) + _BEFORE_FORMULA)}]")
+# Where a cell among others, a NUL before each, has to be made harmless.
+_FORMULA_CELL = re.compile(f"\0(?=[{_BEFORE_FORMULA}]*[{re.escape(''.join(_FORMULA))}])")
 
 
 def head(forms: Sequence[PayloadForm]) -> bytes:
@@ -73,17 +66,10 @@ def head(forms: Sequence[PayloadForm]) -> bytes:
 
 def rows(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[bytes]:
     """Yield every event as a row, some rows at a time."""
-    for part in batch.pieces(SLICE_ROWS):
-        yield _format(part, forms).encode()
-
-
-def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    size, duration, cpu, sequence, flags = measured(batch, _size, _flags, unknown="")
-    target, offset, origin = placed(batch, _target, _origin, unknown="")
-    cells = [_writers(batch), size, _numbers(duration), _numbers(cpu), _numbers(sequence), flags]
-    cells += [target, _numbers(offset), origin, _hosts(batch), *_payloads(batch, forms)]
-    commas = [part for cell in cells for part in (",", cell)]
-    return weave(len(batch), *_times(batch), *commas, _LINE_END)
+    for part, facts in in_pieces(batch, _FORMS):
+        cells: list[TextColumn] = [*facts, *_payloads(part, forms)]
+        commas = [column for cell in cells for column in (",", cell)]
+        yield weave(len(part), *_times(part), *commas, _LINE_END).encode()
 
 
 def _times(batch: EventBatch) -> list[TextColumn]:
@@ -91,27 +77,15 @@ def _times(batch: EventBatch) -> list[TextColumn]:
     seconds, nanoseconds = np.divmod(batch.time_ns, 1_000_000_000)
     whole = per_distinct([seconds], lambda row: f"{np.datetime64(int(seconds[row]), 's')}")
     if bool((seconds <= 0).any()):
-        return [whole, fractions(nanoseconds, "Z,"), _numbers(batch.time_ns.tolist())]
+        return [whole, fractions(nanoseconds, "Z,"), numbers(batch.time_ns)]
     # The digits of the fraction end the whole number as well.
     digits = fractions(nanoseconds)
     since_1970 = per_distinct([seconds], lambda row: f"Z,{seconds[row]}")
     return [whole, digits, since_1970, [text[1:] for text in digits]]
 
 
-def _numbers(column: Iterable[int | str]) -> list[str]:
-    return list(map(str, column))
-
-
-def _writers(batch: EventBatch) -> list[str]:
-    comms = [_cell(comm) for comm in batch.comms]
-    calls = [_cell(call) for call in batch.syscalls]
-
-    def form(process: int, tid: int, comm: int, call: int, fd: int) -> str:
-        pid, ppid = batch.processes[process].pid, batch.processes[process].ppid
-        parent = "" if ppid is None else ppid
-        return f"{pid},{tid},{parent},{comms[comm]},{calls[call]},{fd}"
-
-    return repeating(form, batch.process, batch.tid, batch.comm, batch.syscall, batch.fd)
+def _writer(pid: int, tid: int, ppid: int | None, comm: str, call: str, fd: int) -> str:
+    return f"{pid},{tid},{'' if ppid is None else ppid},{_cell(comm)},{_cell(call)},{fd}"
 
 
 def _size(count: int, captured: int, returned: int, known: bool) -> str:
@@ -130,12 +104,11 @@ def _origin(fd: int | None, source: str | None, address: str | None) -> str:
     return f"{'' if fd is None else fd},{_name(source)},{_name(address)}"
 
 
-def _hosts(batch: EventBatch) -> list[str]:
-    return repeating(lambda at: f"{_name(batch.hosts.names[at])}", batch.host)
-
-
 def _name(name: str | None) -> str:
     return "" if name is None else _cell(name)
+
+
+_FORMS = Forms(_writer, _size, _flags, _target, _origin, _name, unknown="")
 
 
 def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[list[str]]:
@@ -151,15 +124,14 @@ def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[list[str]
 
 def _cells(payloads: Sequence[bytes]) -> list[str]:
     """Return each payload as `_cell` does; plain ASCII, the usual case, all of them at once."""
-    block = b"\0".join(payloads)
-    if block.count(b"\0") >= len(payloads) or block.translate(None, _PLAIN + b"\0"):
+    block = b"\0".join([b"", *payloads])
+    if block.translate(None, _PLAIN) != bytes(len(payloads)):
         return [_cell(decoded(payload)) for payload in payloads]
     text = block.decode("ascii")
     for character, shown in _PLAIN_ESCAPES:
         text = text.replace(character, shown)
-    if _DOUBTFUL.search(text):
-        text = "\0".join(map(_harmless, text.split("\0")))
-    return '"{}"'.format(text.replace("\0", '"\0"')).split("\0")
+    text = _FORMULA_CELL.sub("\0'", text)
+    return '"{}"'.format(text[1:].replace("\0", '"\0"')).split("\0")
 
 
 def _base64(payloads: Iterable[bytes]) -> list[str]:

@@ -9,28 +9,15 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
 from json.encoder import encode_basestring_ascii as quoted
 
 from wcap.batch import EventBatch
 from wcap.events import EventFlag
-from wcap.exporters.shared import (
-    SLICE_ROWS,
-    PayloadForm,
-    measured,
-    placed,
-    repeating,
-    unknown_payloads,
-)
+from wcap.exporters.shared import Forms, PayloadForm, in_pieces, numbers, unknown_payloads
 from wcap.fields import untext
+from wcap.weave import TextColumn, weave
 
 DEFAULT_FORMS = (PayloadForm.TEXT, PayloadForm.BASE64)
-
-# What `_format` zips; some of these bring several keys, host and payloads commas before them.
-_ROW = (
-    '{"time_ns":%s,%s,%s,"duration_ns":%s,"cpu":%s,"sequence":%s,"flags":%s,'
-    '%s,"offset":%s,%s%s%s}\n'
-)
 
 
 def head(forms: Sequence[PayloadForm]) -> bytes:  # as of every exporter
@@ -40,8 +27,8 @@ def head(forms: Sequence[PayloadForm]) -> bytes:  # as of every exporter
 
 def rows(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[bytes]:
     """Yield every event as a line, some lines at a time; ``forms`` says how payloads are given."""
-    for part in batch.pieces(SLICE_ROWS):
-        yield _format(part, forms).encode("ascii")
+    for text in _texts_of(batch, forms):
+        yield text.encode("ascii")
 
 
 def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS) -> str:
@@ -51,37 +38,24 @@ def format_batch(batch: EventBatch, forms: Sequence[PayloadForm] = DEFAULT_FORMS
     which nothing was captured. Null is also what a call does not have. ``text`` is the payload as
     UTF-8, with U+FFFD for what is not.
     """
-    return "".join([_format(part, forms) for part in batch.pieces(SLICE_ROWS)])
+    return "".join(_texts_of(batch, forms))
 
 
-def _format(batch: EventBatch, forms: Sequence[PayloadForm]) -> str:
-    values = zip(
-        batch.time_ns.tolist(),
-        _writers(batch),
-        *measured(batch, _size, _flags, unknown="null"),
-        *placed(batch, _target, _origin, unknown="null"),
-        _hosts(batch),
-        _payloads(batch, forms),
-        strict=True,
+def _texts_of(batch: EventBatch, forms: Sequence[PayloadForm]) -> Iterator[str]:
+    """Yield the lines some at a time."""
+    for part, facts in in_pieces(batch, _FORMS):
+        keyed = [column for item in zip(_KEYS, facts, strict=True) for column in item]
+        times = numbers(part.time_ns)
+        text = weave(len(part), '{"time_ns":', times, *keyed, *_payloads(part, forms), "}\n")
+        # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
+        yield text.replace("\x7f", "\\u007f") if "\x7f" in text else text
+
+
+def _writer(pid: int, tid: int, ppid: int | None, comm: str, call: str, fd: int) -> str:
+    return (
+        f'"pid":{pid},"tid":{tid},"ppid":{"null" if ppid is None else ppid},'
+        f'"comm":{_name(comm)},"syscall":{quoted(call)},"fd":{fd}'
     )
-    text = "".join([_ROW % row for row in values])
-    # JSON lets DEL stand in a string (it can be nowhere else), but it is a control character.
-    return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
-
-
-def _writers(batch: EventBatch) -> list[str]:
-    comms = [_name(comm) for comm in batch.comms]
-    calls = [quoted(call) for call in batch.syscalls]
-
-    def form(process: int, tid: int, comm: int, call: int, fd: int) -> str:
-        pid, ppid = batch.processes[process].pid, batch.processes[process].ppid
-        parent = "null" if ppid is None else ppid
-        return (
-            f'"pid":{pid},"tid":{tid},"ppid":{parent},'
-            f'"comm":{comms[comm]},"syscall":{calls[call]},"fd":{fd}'
-        )
-
-    return repeating(form, batch.process, batch.tid, batch.comm, batch.syscall, batch.fd)
 
 
 def _size(count: int, captured: int, returned: int, known: bool) -> str:
@@ -103,28 +77,32 @@ def _origin(fd: int | None, source: str | None, address: str | None) -> str:
     )
 
 
-def _hosts(batch: EventBatch) -> list[str]:
-    return repeating(lambda at: f',"host":{_name(batch.hosts.names[at])}', batch.host)
-
-
 def _name(name: str | None) -> str:
     """Format a name as the reader decoded it; bytes that are not UTF-8 become U+FFFD."""
     return "null" if name is None else quoted(untext(name).decode("utf-8", "replace"))
 
 
-def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[str]:
+# What stands before each column of `Facts`, of which some bring several keys.
+_KEYS = (
+    ",", ",", ',"duration_ns":', ',"cpu":', ',"sequence":', ',"flags":', ",", ',"offset":', ",",
+    ',"host":',
+)  # fmt: skip
+_FORMS = Forms(_writer, _size, _flags, _target, _origin, _name, unknown="null")
+
+
+def _payloads(batch: EventBatch, forms: Sequence[PayloadForm]) -> list[TextColumn]:
     """Format the payload of each event, each form with the comma and the key before it."""
     if not forms:
-        return [""] * len(batch)
+        return []
     payloads = list(batch.payloads())
     unknown = unknown_payloads(batch)
-    parts: list[Iterable[str]] = []
+    columns: list[TextColumn] = []
     for form in forms:
         values = _ENCODERS[form](payloads)
         for row in unknown:
             values[row] = "null"
-        parts += [repeat(f',"{form.column}":'), values]
-    return list(map("".join, zip(*parts, strict=False)))  # the keys repeat without end
+        columns += [f',"{form.column}":', values]
+    return columns
 
 
 def _texts(payloads: Iterable[bytes]) -> list[str]:
