@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wcap.cli import app
+from wcap.cli import make_app
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -49,7 +49,7 @@ WRITING = ("recover", "cut", "merge", "split")
 
 
 def test_every_command_that_reads_is_in_the_table():
-    names = {command.callback.__name__ for command in app.registered_commands}
+    names = {command.callback.__name__ for command in make_app().registered_commands}
     assert {command[0] for command in COMMANDS} == names - {"record"}
 
 

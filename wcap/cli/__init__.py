@@ -1,52 +1,58 @@
 """The command line: one file a command, which parses options, calls the library and prints.
 
-`main` is the one place that turns an outcome into an exit status. Commands import the library
-inside their functions, so that ``wcap --help`` does not wait for numpy.
+`main` is the one place that turns an outcome into an exit status. Of the commands only the one
+that is meant is loaded, and it imports the library inside its function: `wcap info` needs no numpy.
 """
 
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from wcap import __version__
-from wcap.cli.cut import cut
-from wcap.cli.export import export
-from wcap.cli.info import info
-from wcap.cli.merge import merge
-from wcap.cli.record import record, with_print_style
-from wcap.cli.recover import recover
-from wcap.cli.replay import replay
-from wcap.cli.show import show
-from wcap.cli.split import split
-from wcap.cli.stats import stats
 from wcap.cli.status import ExitStatus
 from wcap.cli.threads import spare_threads
-from wcap.cli.verify import verify
 from wcap.errors import UsageError, WcapError
 from wcap.escape import escape_text
 
-app = typer.Typer(
-    name="wcap",
-    help="Record every byte that chosen processes write, with proof that nothing is missing.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-# What follows record's first argument belongs to the command that it launches.
-app.command(context_settings={"allow_interspersed_args": False})(record)
-for _command in (show, stats, info, export, replay, verify, recover, cut, merge, split):
-    app.command()(_command)
-
-
+# Each is a function of this name in a module of this name, in the order of the help.
+_COMMANDS = (
+    "record", "show", "stats", "info", "export", "replay", "verify", "recover", "cut", "merge",
+    "split",
+)  # fmt: skip
 # What reads captures, and whose arguments but for options are captures' names.
-_READING = {"show": show, "stats": stats, "info": info, "verify": verify}
+_READING = {"show", "stats", "info", "verify"}
+# Objects made, less those freed, after which Python looks for cycles among the new ones.
+_OBJECTS_AT_ONCE = 50_000
+
+
+def _command(name: str) -> Any:
+    return getattr(import_module(f"wcap.cli.{name}"), name)
+
+
+def make_app(names: Sequence[str] = _COMMANDS) -> typer.Typer:
+    """Return the command line with some of its commands: to make all takes longer than `info`."""
+    app = typer.Typer(
+        name="wcap",
+        help="Record every byte that chosen processes write, with proof that nothing is missing.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in names:
+        # What follows record's first argument belongs to the command that it launches.
+        settings = {"allow_interspersed_args": False} if name == "record" else None
+        app.command(context_settings=settings)(_command(name))
+    return app
 
 
 def _run(words: list[str]) -> Any:
@@ -58,10 +64,16 @@ def _run(words: list[str]) -> Any:
     name, *files = words or [""]
     if name in _READING and not any(word.startswith("-") and word != "-" for word in files):
         try:
-            return _READING[name](files or None)
+            return _command(name)(files or None)
         except typer.Exit as end:
             return end.exit_code
-    return app(args=with_print_style(words), prog_name="wcap", standalone_mode=False, obj=words)
+    app = make_app([name] if name in _COMMANDS else _COMMANDS)
+    given = words
+    if name == "record":
+        from wcap.cli.record import with_print_style
+
+        given = with_print_style(words)
+    return app(args=given, prog_name="wcap", standalone_mode=False, obj=words)
 
 
 # Of all that typer finds wrong in a command line; it has no name for it.
@@ -74,7 +86,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     *,
     version: Annotated[
@@ -110,6 +121,10 @@ def _tell(error: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    if argv is None:
+        # What was loaded stays: to look for cycles in it, at exit once more, is a tenth of a start.
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_AT_ONCE)
     _open_missing_streams()
     words = sys.argv[1:] if argv is None else [*argv]
     if words[:1] != ["record"]:
