@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,13 @@ def test_unsigned_numbers_come_back_modulo_2_64(numbers):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(INT64, st.integers(0, 5)), min_size=1, max_size=100))
+@given(
+    st.lists(
+        st.tuples(INT64, st.sampled_from([0, 1, 2, 1 << 16, (1 << 16) + 1, (1 << 32) - 1])),
+        min_size=1,
+        max_size=100,
+    )
+)
 def test_any_numbers_of_several_cpus_come_back(rows):
     numbers = np.array([row[0] for row in rows], dtype=np.int64)
     cpu = np.array([row[1] for row in rows], dtype=np.uint32)
@@ -258,3 +265,11 @@ def test_a_frame_that_decompresses_past_the_limit_is_refused():
     """SPEC R4"""
     with pytest.raises(LimitError, match="1000 bytes exceeds 999"):
         packed.unpack({"data": PACKED, "size": 1000}, 999)
+
+
+def test_several_threads_decompress_at_once():
+    raw = [bytes([number]) * 1_000_000 for number in range(8)]
+    stored = [packed.pack(each) for each in raw]
+    with ThreadPoolExecutor(4) as threads:
+        unpacked = threads.map(lambda each: packed.unpack(each, 1 << 20), stored * 25)
+        assert list(unpacked) == raw * 25

@@ -91,6 +91,29 @@ def test_every_sum_is_what_adding_up_event_by_event_gives(rows, size):
         assert groups == {key: tallied(members) for key, members in expected.items()}
 
 
+@pytest.mark.parametrize("least", [0, (1 << 40) + (1 << 15)])
+def test_sums_are_right_where_sizes_are_alike_and_events_many(least):
+    rows = [
+        write(b"", fd=number % 700, after_ns=0, count=least + number % 120, returned=number % 120)
+        for number in range(6300)
+    ]
+    stats = collect([batch_of(*rows).select(np.tile(np.arange(6300), 15))], by=["fd"])
+
+    assert stats.total.events == 15 * 6300
+    assert stats.total.asked == 15 * sum(row["count"] for row in rows)
+    sizes = Counter(row["count"].bit_length() for row in rows)
+    assert stats.sizes.tolist() == [15 * sizes[octave] for octave in range(OCTAVES)]
+    for fd in (0, 1, 699):
+        ((asked, written),) = (
+            (tally.asked, tally.written)
+            for key, tally in stats.groups["fd"].items()
+            if key[1] == fd
+        )
+        mine = [row for row in rows if row["fd"] == fd]
+        assert asked == 15 * sum(row["count"] for row in mine)
+        assert written == 15 * sum(row["returned"] for row in mine)
+
+
 @given(st.lists(events, min_size=1, max_size=40), st.integers(1, 40))
 def test_counts_besides_the_sums_are_right_too(rows, size):
     stats = collect(in_batches(rows, size), origin_ns=STARTED_NS)

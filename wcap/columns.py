@@ -88,7 +88,7 @@ def decode(
         if kinds == ["delta"]:
             numbers = np.empty(length, dtype=np.int64)
             numbers[0] = _int64("delta", stored["delta"])
-            numbers[1:] = _below(stored, length - 1)
+            _below(stored, length - 1, into=numbers[1:])
             return _typed(np.cumsum(numbers, out=numbers), kind)
         return _below(stored, length, kind)
     except KeyError as error:
@@ -154,8 +154,12 @@ def _decode_by(stored: Mapping[str, Any], length: int, by: Column) -> Column:
 
 def _grouped(by: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Order rows by ``by``, keeping their order within it; mark the first row of each."""
-    one_cpu = bool((by == by[0]).all())
-    order = np.arange(len(by)) if one_cpu else np.argsort(by, kind="stable")
+    if bool((by == by[0]).all()):
+        order = np.arange(len(by))
+    else:
+        # numpy sorts numbers of 16 bits by radix, in a fraction of the time.
+        narrow = by.astype(np.uint16) if int(by.max()) < 1 << 16 else by
+        order = np.argsort(narrow, kind="stable")
     grouped = by[order]
     first = np.ones(len(by), dtype=np.bool_)
     first[1:] = grouped[1:] != grouped[:-1]
@@ -175,17 +179,25 @@ def _above(numbers: npt.NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _below(
-    stored: Mapping[str, Any], length: int, kind: np.dtype[Any] = _WIDEST
-) -> npt.NDArray[Any]:
-    """Return the numbers that `_above` stored."""
+    stored: Mapping[str, Any],
+    length: int,
+    kind: np.dtype[Any] = _WIDEST,
+    into: Column | None = None,
+) -> Column:
+    """Return the numbers that `_above` stored, put ``into`` a column of their type if given."""
     base, steps = _int64("base", stored["base"]), _steps(stored, length)
     limits = np.iinfo(kind)
+    numbers: Column = np.empty(length, dtype=kind) if into is None else into
     if limits.min <= base <= limits.max - int(np.iinfo(steps.dtype).max):
-        numbers = steps.astype(kind)
+        if stored["width"] == 0:
+            numbers.fill(base)
+            return numbers
+        numbers[...] = steps
         if base:
             numbers += kind.type(base)
-        return numbers
-    return _typed((steps + np.uint64(base & _MODULUS_MASK)).view(np.int64), kind)
+    else:
+        numbers[...] = _typed((steps + np.uint64(base & _MODULUS_MASK)).view(np.int64), kind)
+    return numbers
 
 
 def _steps(stored: Mapping[str, Any], length: int) -> npt.NDArray[Any]:

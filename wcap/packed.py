@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,16 @@ _LEVELS_BELOW = ((16e6, 9), (64e6, 3))
 _AT_ONCE_NS = 1_000_000
 # Below this a zstd frame's own overhead eats what it saves.
 WORTH_COMPRESSING = 64
+
+
+class _Decompressor(threading.local):
+    """A zstd decompressor of each thread: it serves one at a time, and to make one takes long."""
+
+    def __init__(self) -> None:
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_DECOMPRESSOR = _Decompressor()
 
 
 def pack(raw: bytes | memoryview, level: int = _LEVEL) -> dict[str, Any]:
@@ -61,6 +72,6 @@ def unpack(stored: Mapping[str, Any], limit: int) -> bytes:
         if declared != size:
             raise CorruptionError(f"a column's zstd frame holds {declared} bytes, {size} expected")
         # What does not come to the declared size, zstd refuses itself.
-        return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+        return _DECOMPRESSOR.decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise CorruptionError(f"a column does not decompress: {error}") from error

@@ -138,25 +138,27 @@ def collected(
     """
     bounds = [capture.chunks * number // count for number in range(count + 1)]
 
-    def sum_up(number: int) -> Iterator[Message]:
+    def share(number: int) -> Stats | None:
         known = len(capture.damage)
-        share = range(bounds[number], bounds[number + 1])
-        entries = capture.entries_among(share, where, [])
+        places = range(bounds[number], bounds[number + 1])
+        entries = capture.entries_among(places, where, [])
         batches = (entry for entry in entries if isinstance(entry, EventBatch))
         try:
             stats = collect(batches, by=by, origin_ns=origin_ns)
         except FormatError:
-            yield _NOT_SOUND, b""
-        else:
-            sound = len(capture.damage) == known
-            yield _DATA if sound else _NOT_SOUND, pickle.dumps(stats)
+            return None
+        return stats if len(capture.damage) == known else None
+
+    def sum_up(number: int) -> Iterator[Message]:
+        yield _DATA, pickle.dumps(share(number + 1))
 
     parts: list[Stats] = []
-    with Workers(count, sum_up) as workers:
-        for number in range(count):
-            kind, data = workers.next_of(number)
-            if kind == _NOT_SOUND:
+    with Workers(count - 1, sum_up) as workers:
+        found = share(0)  # this process is one of them
+        while found is not None:
+            parts.append(found)
+            if len(parts) == count:
                 break
-            parts.append(pickle.loads(data))  # noqa: S301  # of our own child
+            found = pickle.loads(workers.next_of(len(parts) - 1)[1])  # noqa: S301  # of our child
     whole = united(parts) if len(parts) == count else None
     return collect(capture.batches(where), by=by, origin_ns=origin_ns) if whole is None else whole

@@ -52,6 +52,9 @@ _FEW = 1 << 18
 _EXPONENT_OF_ONE = 1023
 _MANTISSA_BITS = 52
 
+# Half of the bytes to go through is half of the time.
+_KINDS = (np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.int64))
+
 # See `_keep_freed_memory`: a little below glibc's DEFAULT_MMAP_THRESHOLD_MAX (mallopt(3)).
 _HEAP_BLOCK = 31 << 20
 
@@ -208,7 +211,8 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     partial = np.flatnonzero((returned != count.view(np.int64)) | (returned < 0))
     if present & NO_RESULT:
         partial = np.union1d(partial, np.flatnonzero(~batch.has_result))
-    answered, answer = batch.has_result[partial], returned[partial]
+    answered = (flags[partial] & np.uint32(NO_RESULT)) == 0
+    answer = returned[partial]
     failed = partial[answered & (answer < 0)]
     written = returned.copy()
     written[partial] = np.where(answered, np.maximum(answer, 0), 0)
@@ -288,7 +292,12 @@ def _sized(cells: _Cells, count: Column) -> tuple[Counts, Column, Counts]:
     if span * cells.bound > length or most * length >= _EXACT:
         events = np.bincount(cells.number, minlength=cells.bound)
         return events, _summed(cells, count), octaves(count)
-    number = cells.number if span == 1 else cells.number * span + (count.view(np.int64) - least)
+    number = cells.number
+    if span > 1:
+        kind = _narrowest(cells.bound * span)
+        number = number.astype(kind)
+        number *= kind.type(span)
+        number += count.astype(kind) - kind.type(least & int(np.iinfo(kind).max))  # modulo
     counted = np.bincount(number, minlength=cells.bound * span).reshape(-1, span)
     values = np.arange(least, most + 1)
     # The exponent of a number is its octave.
@@ -350,7 +359,7 @@ class _Cells:
             least or None), or where they were numbered anew, what they had been.
     """
 
-    number: Counts
+    number: Column
     bound: int
     steps: list[tuple[int, int, Counts | None] | Counts]
 
@@ -369,7 +378,8 @@ class _Cells:
 
 def _numbered(columns: Sequence[Column], length: int) -> _Cells:
     """Number ``length`` rows by their combination of values in some columns."""
-    number, bound = np.zeros(length, dtype=np.int64), 1
+    number: Column = np.zeros(length, dtype=np.uint16)
+    bound = 1
     steps: list[tuple[int, int, Counts | None] | Counts] = []
     for column in columns:
         least, distinct = int(column.min()), None
@@ -381,14 +391,25 @@ def _numbered(columns: Sequence[Column], length: int) -> _Cells:
         elif size > 1:
             code = column - column.dtype.type(least)
         if size > 1:
-            number = code.astype(np.int64) if bound == 1 else number * size + code
+            kind = _narrowest(bound * size)
+            if bound == 1:
+                number = code.astype(kind)
+            else:
+                number = number.astype(kind)
+                number *= kind.type(size)
+                number += code.astype(kind)
             bound *= size
         steps.append((least, size, distinct))
         if bound > 4 * length:
             combined, number = np.unique(number, return_inverse=True)
             bound = len(combined)
-            steps.append(combined)
+            steps.append(combined.astype(np.int64))
     return _Cells(number, bound, steps)
+
+
+def _narrowest(bound: int) -> np.dtype[Any]:
+    """Return the type of the fewest bytes that holds the numbers below this one."""
+    return next(kind for kind in _KINDS if bound <= int(np.iinfo(kind).max) + 1)
 
 
 def _summed(cells: _Cells, values: Column) -> Column:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _FINEST_NS = 1_000_000
 _MOST_CELLS = 10_000
+# A float64 holds every integer up to here.
+_EXACT = 1 << 53
 
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
@@ -43,7 +46,10 @@ class Timeline:
         used = np.flatnonzero(events > 0)
         places = cells[used] - self.first
         self.events[places] += events[used]
-        self.written[places] += np.add.reduceat(written.astype(np.float64), starts[used])
+        # As integers, sums are as exact, and there is nothing to convert.
+        exact = int(written.max()) * len(written) < _EXACT
+        summed = written if exact else written.astype(np.float64)
+        self.written[places] += np.add.reduceat(summed, starts[used])
 
     def include(self, other: Timeline) -> None:
         """Add what another has counted from the same origin; it is used up."""
@@ -89,6 +95,12 @@ class Timeline:
 
     def _pad(self, before: int, after: int) -> None:
         if before or after:
-            self.events = np.pad(self.events, (before, after))
-            self.written = np.pad(self.written, (before, after))
+            self.events = _padded(self.events, before, after)
+            self.written = _padded(self.written, before, after)
             self.first -= before
+
+
+def _padded(values: npt.NDArray[Any], before: int, after: int) -> npt.NDArray[Any]:
+    padded = np.zeros(before + len(values) + after, dtype=values.dtype)
+    padded[before : before + len(values)] = values
+    return padded

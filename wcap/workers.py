@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import NoReturn, Self
 
-# Bytes of messages of one child that are kept until they are asked for.
-_MOST_WAITING = 16 << 20
+# Bytes of messages of one child that are kept until they are asked for: a chunk of log lines takes
+# some 25 MiB as CSV.
+_MOST_WAITING = 32 << 20
 # Bytes that a pipe holds, where the kernel lets it: as many as anybody may ask for (pipe(7)).
 _PIPE = 1 << 20
 # What stands before a message: its kind, and how many bytes follow.
