@@ -208,7 +208,11 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     flags, returned, count = batch.flags, batch.returned, batch.count
     present = int(np.bitwise_or.reduce(flags))
     # All but these rows were written in full: what else there is to say is said of few rows.
-    partial = np.flatnonzero((returned != count.view(np.int64)) | (returned < 0))
+    different = returned != count.view(np.int64)
+    largest = int(count.max())
+    if largest >> 63:  # as a signed number, it is an error's
+        different |= returned < 0
+    partial = np.flatnonzero(different)
     if present & NO_RESULT:
         partial = np.union1d(partial, np.flatnonzero(~batch.has_result))
     answered = (flags[partial] & np.uint32(NO_RESULT)) == 0
@@ -216,7 +220,9 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     failed = partial[answered & (answer < 0)]
     written = returned.copy()
     written[partial] = np.where(answered, np.maximum(answer, 0), 0)
-    _add_groups(stats, batch, written, failed, partial)
+    largest = max(largest, int(written[partial].max(initial=0)))
+    exact = largest * len(batch) < _EXACT
+    _add_groups(stats, batch, _Written(written, partial, exact), failed)
 
     stats.short += int(np.count_nonzero(answered & (answer >= 0)))
     stats.without_result += int(np.count_nonzero(~answered))
@@ -238,16 +244,22 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     if times[0] < stats.origin_ns - _LONG_BEFORE:
         # A time of 146 years before the start is as good as an earlier one, and does not overflow.
         times = np.maximum(times, stats.origin_ns - _LONG_BEFORE)
-    stats.timeline.add(times - stats.origin_ns, written)
+    stats.timeline.add(times - stats.origin_ns, written if exact else written.astype(np.float64))
     if stats.first_ns is None:
         stats.first_ns = int(times[0])
     stats.last_ns = int(times[-1])
 
 
-def _add_groups(
-    stats: Stats, batch: EventBatch, written: Counts, failed: Counts, partial: Counts
-) -> None:
-    """Add up by group; ``failed`` and ``partial`` are rows, the latter not written in full."""
+class _Written(NamedTuple):
+    """Bytes written: the rows not written in full, and whether float64 holds the sum of any."""
+
+    column: Counts
+    partial: Counts
+    exact: bool
+
+
+def _add_groups(stats: Stats, batch: EventBatch, written: _Written, failed: Counts) -> None:
+    """Add up by group; ``failed`` are rows."""
     names = dict.fromkeys(name for by in stats.groups for name in GROUPINGS[by])
     columns = {
         name: batch.host if name == "host" else batch.column(_POINTERS.get(name, name))
@@ -262,7 +274,7 @@ def _add_groups(
             events,
             asked,
             asked if bool((captured == count).all()) else _summed(cells, captured),
-            _written(cells, asked, count, written, partial),
+            _written(cells, asked, count, written),
             np.bincount(cells.number[failed], minlength=cells.bound),
         ]
     )
@@ -305,14 +317,12 @@ def _sized(cells: _Cells, count: Column) -> tuple[Counts, Column, Counts]:
     return counted.sum(axis=1), counted @ values, sizes.astype(np.int64)
 
 
-def _written(
-    cells: _Cells, asked: Column, count: Column, written: Counts, partial: Counts
-) -> Column:
+def _written(cells: _Cells, asked: Column, count: Column, written: _Written) -> Column:
     """Sum up bytes written by cell: those asked less what some events wrote less."""
-    if max(int(count.max()), int(written.max())) * len(count) >= _EXACT:
-        return _summed(cells, written)
-    short = count[partial].view(np.int64) - written[partial]
-    numbers = cells.number[partial]
+    if not written.exact:
+        return _summed(cells, written.column)
+    short = count[written.partial].view(np.int64) - written.column[written.partial]
+    numbers = cells.number[written.partial]
     less: Column = np.bincount(numbers, weights=short, minlength=cells.bound)
     return asked - less.astype(np.int64)
 

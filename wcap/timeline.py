@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 _FINEST_NS = 1_000_000
 _MOST_CELLS = 10_000
-# A float64 holds every integer up to here.
-_EXACT = 1 << 53
 
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
@@ -35,8 +33,11 @@ class Timeline:
     events: Counts = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     written: Sums = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
 
-    def add(self, since_ns: Counts, written: Counts) -> None:
-        """Add events: nanoseconds since the origin, never decreasing, and bytes written."""
+    def add(self, since_ns: Counts, written: Counts | Sums) -> None:
+        """Add events: nanoseconds since the origin, never decreasing, and bytes written.
+
+        Where those may come to 2**53 or more, they are float64.
+        """
         earliest, latest = int(since_ns[0]), int(since_ns[-1])
         self._make_room(earliest, latest)
         cells = np.arange(earliest // self.width_ns, latest // self.width_ns + 1)
@@ -46,10 +47,7 @@ class Timeline:
         used = np.flatnonzero(events > 0)
         places = cells[used] - self.first
         self.events[places] += events[used]
-        # As integers, sums are as exact, and there is nothing to convert.
-        exact = int(written.max()) * len(written) < _EXACT
-        summed = written if exact else written.astype(np.float64)
-        self.written[places] += np.add.reduceat(summed, starts[used])
+        self.written[places] += np.add.reduceat(written, starts[used])
 
     def include(self, other: Timeline) -> None:
         """Add what another has counted from the same origin; it is used up."""
