@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wcap.batch import Column, EventBatch
+from wcap.cells import EXACT, Cells, narrowest, numbered, summed
 from wcap.events import NO_DURATION, NO_RESULT, EventFlag
 from wcap.timeline import Timeline
 
@@ -42,8 +43,6 @@ _EVENTS_AT_ONCE = 1 << 17
 # Linux's errors are below this (MAX_ERRNO); what a capture has beyond is counted as this one.
 BEYOND_ERRORS = 4096
 
-# np.bincount sums in float64, which holds every integer up to here.
-_EXACT = 1 << 53
 # The octaves of a 64-bit number: 0, 1, 2-3, 4-7 and so on, up to 2**63 and more.
 OCTAVES = 65
 # Numbers below this are counted one by one before they are put into octaves: that is faster.
@@ -51,9 +50,6 @@ _FEW = 1 << 18
 # A float64's exponent field for 1.0, and the bits below it (IEEE 754, binary64).
 _EXPONENT_OF_ONE = 1023
 _MANTISSA_BITS = 52
-
-# Half of the bytes to go through is half of the time.
-_KINDS = (np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.int64))
 
 # See `_keep_freed_memory`: a little below glibc's DEFAULT_MMAP_THRESHOLD_MAX (mallopt(3)).
 _HEAP_BLOCK = 31 << 20
@@ -221,7 +217,7 @@ def _add(stats: Stats, batch: EventBatch) -> None:
     written = returned.copy()
     written[partial] = np.where(answered, np.maximum(answer, 0), 0)
     largest = max(largest, int(written[partial].max(initial=0)))
-    exact = largest * len(batch) < _EXACT
+    exact = largest * len(batch) < EXACT
     _add_groups(stats, batch, _Written(written, partial, exact), failed)
 
     stats.short += int(np.count_nonzero(answered & (answer >= 0)))
@@ -265,7 +261,7 @@ def _add_groups(stats: Stats, batch: EventBatch, written: _Written, failed: Coun
         name: batch.host if name == "host" else batch.column(_POINTERS.get(name, name))
         for name in names
     }
-    cells = _numbered(list(columns.values()), len(batch))
+    cells = numbered(list(columns.values()), len(batch))
     count, captured = batch.count, batch.captured
     events, asked, sizes = _sized(cells, count)
     stats.sizes += sizes
@@ -273,7 +269,7 @@ def _add_groups(stats: Stats, batch: EventBatch, written: _Written, failed: Coun
         [
             events,
             asked,
-            asked if bool((captured == count).all()) else _summed(cells, captured),
+            asked if bool((captured == count).all()) else summed(cells, captured),
             _written(cells, asked, count, written),
             np.bincount(cells.number[failed], minlength=cells.bound),
         ]
@@ -294,19 +290,19 @@ def _add_groups(stats: Stats, batch: EventBatch, written: _Written, failed: Coun
             tally.add(*values)
 
 
-def _sized(cells: _Cells, count: Column) -> tuple[Counts, Column, Counts]:
+def _sized(cells: Cells, count: Column) -> tuple[Counts, Column, Counts]:
     """Return by cell the events and the bytes asked, and the events by octave of these.
 
     Where sizes are small and alike, each size of a cell is counted: all three come from that.
     """
     least, most = int(count.min()), int(count.max())
     span, length = most - least + 1, len(count)
-    if span * cells.bound > length or most * length >= _EXACT:
+    if span * cells.bound > length or most * length >= EXACT:
         events = np.bincount(cells.number, minlength=cells.bound)
-        return events, _summed(cells, count), octaves(count)
+        return events, summed(cells, count), octaves(count)
     number = cells.number
     if span > 1:
-        kind = _narrowest(cells.bound * span)
+        kind = narrowest(cells.bound * span)
         number = number.astype(kind)
         number *= kind.type(span)
         number += count.astype(kind) - kind.type(least & int(np.iinfo(kind).max))  # modulo
@@ -317,10 +313,10 @@ def _sized(cells: _Cells, count: Column) -> tuple[Counts, Column, Counts]:
     return counted.sum(axis=1), counted @ values, sizes.astype(np.int64)
 
 
-def _written(cells: _Cells, asked: Column, count: Column, written: _Written) -> Column:
+def _written(cells: Cells, asked: Column, count: Column, written: _Written) -> Column:
     """Sum up bytes written by cell: those asked less what some events wrote less."""
     if not written.exact:
-        return _summed(cells, written.column)
+        return summed(cells, written.column)
     short = count[written.partial].view(np.int64) - written.column[written.partial]
     numbers = cells.number[written.partial]
     less: Column = np.bincount(numbers, weights=short, minlength=cells.bound)
@@ -331,7 +327,7 @@ def _rolled_up(
     batch: EventBatch, heads: Mapping[str, Column], sums: Column
 ) -> Iterable[tuple[Key, list[int]]]:
     """Add up the sums of cells that have the same key in the columns ``heads``."""
-    groups = _numbered(list(heads.values()), sums.shape[1])
+    groups = numbered(list(heads.values()), sums.shape[1])
     rolled = np.zeros((len(sums), groups.bound), dtype=sums.dtype)
     for total, values in zip(rolled, sums, strict=True):
         np.add.at(total, groups.number, values)
@@ -358,81 +354,6 @@ def _values(batch: EventBatch, name: str, column: Column) -> list[Any]:
     return numbers
 
 
-@dataclass(slots=True)
-class _Cells:
-    """Rows numbered by their combination of values.
-
-    Attributes:
-        number: for each row a number, the same for the same combination.
-        bound: all are below it. It is at most four times the rows, so summing stays cheap.
-        steps: how the numbers were made: for each column (least, size, distinct values above the
-            least or None), or where they were numbered anew, what they had been.
-    """
-
-    number: Column
-    bound: int
-    steps: list[tuple[int, int, Counts | None] | Counts]
-
-    def values(self, numbers: Counts) -> list[Counts]:
-        """Return for some of the numbers the values of each column."""
-        found: list[Counts] = []
-        for step in reversed(self.steps):
-            if not isinstance(step, tuple):
-                numbers = step[numbers]
-                continue
-            least, size, distinct = step
-            numbers, code = np.divmod(numbers, size)
-            found.append((code if distinct is None else distinct[code]) + least)
-        return found[::-1]
-
-
-def _numbered(columns: Sequence[Column], length: int) -> _Cells:
-    """Number ``length`` rows by their combination of values in some columns."""
-    number: Column = np.zeros(length, dtype=np.uint16)
-    bound = 1
-    steps: list[tuple[int, int, Counts | None] | Counts] = []
-    for column in columns:
-        least, distinct = int(column.min()), None
-        size = int(column.max()) - least + 1
-        if size > 4 * length:
-            distinct, code = np.unique(column, return_inverse=True)
-            distinct = distinct.astype(np.int64) - least
-            size = len(distinct)
-        elif size > 1:
-            code = column - column.dtype.type(least)
-        if size > 1:
-            kind = _narrowest(bound * size)
-            if bound == 1:
-                number = code.astype(kind)
-            else:
-                number = number.astype(kind)
-                number *= kind.type(size)
-                number += code.astype(kind)
-            bound *= size
-        steps.append((least, size, distinct))
-        if bound > 4 * length:
-            combined, number = np.unique(number, return_inverse=True)
-            bound = len(combined)
-            steps.append(combined.astype(np.int64))
-    return _Cells(number, bound, steps)
-
-
-def _narrowest(bound: int) -> np.dtype[Any]:
-    """Return the type of the fewest bytes that holds the numbers below this one."""
-    return next(kind for kind in _KINDS if bound <= int(np.iinfo(kind).max) + 1)
-
-
-def _summed(cells: _Cells, values: Column) -> Column:
-    """Sum integers that are not negative by cell, exactly (as Python integers if need be)."""
-    number, bound = cells.number, cells.bound
-    if int(values.max()) * len(values) < _EXACT:
-        return np.bincount(number, weights=values, minlength=bound).astype(np.int64)
-    low = np.bincount(number, weights=values & 0xFFFF_FFFF, minlength=bound)
-    high = np.bincount(number, weights=values >> 32, minlength=bound)
-    exact: Column = low.astype(np.int64) + high.astype(np.int64).astype(object) * (1 << 32)
-    return exact
-
-
 def octaves(values: Column) -> Counts:
     """Count 64-bit numbers by octave: 0, 1, 2-3, 4-7, … (`OCTAVES` of them)."""
     numbers = values.view(np.uint64)
@@ -443,7 +364,7 @@ def octaves(values: Column) -> Counts:
         starts = [0, *(1 << bit for bit in range((len(counted) - 1).bit_length()))]
         result[: len(starts)] = np.add.reduceat(counted, starts)
         return result
-    if most >= _EXACT:
+    if most >= EXACT:
         # Without its second bit a number is not rounded up to the next octave.
         numbers = numbers & ~(numbers >> np.uint64(1))
     # The octave is the exponent of a float64.
