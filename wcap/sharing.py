@@ -18,7 +18,7 @@ from wcap.batch import EventBatch
 from wcap.errors import FormatError
 from wcap.events import Gap
 from wcap.filters import Filter
-from wcap.readable import Readable, Waiting, first
+from wcap.readable import EVERYTHING, Readable, Waiting, first
 from wcap.reader import Capture
 from wcap.stats import USUAL, Stats, collect, united
 from wcap.workers import Data, Message, Workers, available
@@ -52,10 +52,15 @@ def formatted(
         limit: yield so many events at most, and of the gaps those before the last.
     """
     waiting = _all_gaps(capture)
-    rest = range(0)
     left = sys.maxsize if limit is None else limit
-    with Workers(count, lambda number: _format(capture, where, form, number, count)) as workers:
-        for place in range(capture.chunks):
+    needed = _needed(capture, where, left)
+    rest = range(needed, capture.chunks)
+
+    def work(number: int) -> Iterator[Message]:
+        return _format(capture, where, form, range(number, needed, count))
+
+    with Workers(count, work) as workers:
+        for place in range(needed):
             if left == 0:
                 return
             kind, data = workers.next_of(place % count)
@@ -86,17 +91,26 @@ def formatted(
         yield heapq.heappop(waiting)[-1]
 
 
-def _format(
-    capture: Capture, where: Filter, form: Form, number: int, count: int
-) -> Iterator[Message]:
-    """Format every so manieth chunk, and say where gaps lie.
+def _needed(capture: Capture, where: Filter, limit: int) -> int:
+    """Return how many chunks have so many events that match, as far as the index tells."""
+    events = 0
+    if capture.indexed and where == EVERYTHING:
+        for place, summary in capture.numbered_summaries():
+            if events >= limit:
+                return place
+            events += summary.events
+    return capture.chunks
+
+
+def _format(capture: Capture, where: Filter, form: Form, places: range) -> Iterator[Message]:
+    """Format some chunks, and say how many events are in each, and where gaps lie.
 
     A gap that lay before an earlier chunk may be told of again: the parent knows.
     """
     waiting = _all_gaps(capture)
     names = {id(gap): name for _, name, gap in waiting}
     known = len(capture.damage)
-    for place in range(number, capture.chunks, count):
+    for place in places:
         entries = list(capture.entries_among(range(place, place + 1), where, waiting))
         if len(capture.damage) > known:
             yield _NOT_SOUND, b""
