@@ -1,5 +1,6 @@
 import pytest
 
+from wcap import escape
 from wcap.escape import escape_text
 
 
@@ -25,3 +26,18 @@ def test_what_could_steer_a_terminal_is_written_out(text, shown):
 def test_escaped_text_is_told_from_text_that_looks_escaped():
     assert escape_text("\\x1b") == "\\\\x1b"
     assert escape_text("\x1b") == "\\x1b"
+
+
+def test_what_is_remembered_changes_nothing_and_is_bounded():
+    for _ in range(2):
+        for code in range(0x110000):
+            character = chr(code)
+            shown = escape_text(character)
+            if character.isprintable() and character != "\\":
+                assert shown == character
+            else:
+                assert shown.startswith("\\")
+                assert shown.isprintable()
+    several = "".join(map(chr, range(0, 0x110000, 97)))
+    assert escape_text(several) == "".join(map(escape_text, several))
+    assert len(escape._ESCAPES) < 5000

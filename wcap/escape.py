@@ -8,6 +8,10 @@ texts look the same.
 
 from __future__ import annotations
 
+# Bytes that were not UTF-8 (PEP 383).
+_UNDECODED = range(0xDC80, 0xDD00)
+# Most texts have fewer characters; a capture made to do harm may have a million.
+_MOST_REMEMBERED = 4096
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
 
@@ -15,10 +19,19 @@ def escape_text(text: str) -> str:
     r"""Return text that is safe on a terminal and stays on one line, such as ``\x1b[31m``."""
     if text.isprintable() and "\\" not in text:
         return text
-    return "".join(
-        character if character.isprintable() and character != "\\" else _escaped(character)
-        for character in text
-    )
+    return text.translate(_ESCAPES)
+
+
+class _Escapes(dict[int, str]):
+    """What each character stands as; remembered are bytes, and the first others that are met."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        plain = character.isprintable() and character != "\\"
+        shown = character if plain else _escaped(character)
+        if code < 0x100 or code in _UNDECODED or len(self) < _MOST_REMEMBERED:
+            self[code] = shown
+        return shown
 
 
 def _escaped(character: str) -> str:
@@ -27,6 +40,9 @@ def _escaped(character: str) -> str:
     code = ord(character)
     if code < 0x80:
         return f"\\x{code:02x}"
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8 (PEP 383)
+    if code in _UNDECODED:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_ESCAPES = _Escapes()
