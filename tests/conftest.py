@@ -33,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """See that pytest-xdist keeps a group together: it puts the group's name behind a test's."""
+    if getattr(session.config.option, "loadgroup", False):
+        marked = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        if any("@" not in item.nodeid.rpartition("]")[2] for item in marked):
+            raise pytest.UsageError("this pytest-xdist does not know the groups of this pytest")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that cannot be run here; with CI=true, fail it."""
     obstacle = _obstacle(item)
