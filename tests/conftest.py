@@ -1,6 +1,6 @@
 """The rule for tests that record or run what a machine may lack: they say why they are skipped, and
-with CI=true none may be. Those that record run one after the other, while others run beside them;
-so do those that compare real programs with strace, which leave processors to others.
+with CI=true none may be. Those of one file that record run one after the other, for they choose by
+the same names whom they record; those of other files may run beside them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what records into two groups, each of which one of several workers runs."""
+    """Put what records into groups, a file each, of which one of several workers runs each."""
     for item in items:
         if item.get_closest_marker("kernel"):
-            group = "truth" if item.path.parent.name == "truth" else "kernel"
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

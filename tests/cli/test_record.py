@@ -101,7 +101,7 @@ def refused(argv, capsys):
         (["--fd", "4294967296"], ["--fd", "found"]),
         (["--target-kind", "soup"], ["--target-kind", "tty", "'soup' found"]),
         (["--cgroup", "/no/such/cgroup"], ["--cgroup", "no cgroup '/no/such/cgroup'"]),
-        (["--container", "0123456789ab"], ["--container", "'0123456789ab'"]),
+        (["--container", "ba9876543210"], ["--container", "'ba9876543210'"]),
         (["--container", "ab"], ["--container", "12 hexadecimal digits"]),
         (["--pidns", "somewhere"], ["--pidns", "'somewhere' found"]),
         (["--pidns", "4194304"], ["--pidns", "no process"]),
